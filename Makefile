@@ -1,0 +1,78 @@
+# `make` lists the verbs. Nothing is needed but make and a Python from 3.11 to 3.13 with its venv.
+PYTHON ?= python3
+JOBS ?= 2
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-fast lint format bench sync clean clean-all
+
+help: ## List these verbs
+	@echo "regraft: how much of a pretrained network should I keep?"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: $(STAMP) ## Run the four strategies in the four quadrants, draw the answer
+	@touch $(VENV)/.quickstart
+	@$(PY) train.py -m sweep=quadrants $(ARGS); status=$$?; \
+	picture=$$(find outputs -name quadrants.png -newer $(VENV)/.quickstart | sort | tail -n 1); \
+	if [ -n "$$picture" ]; then echo; echo "The picture: $$picture"; fi; \
+	exit $$status
+
+test: $(STAMP) ## All tests (JOBS=2 at a time, ARGS="-k words" for some)
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+test-fast: $(STAMP) ## The tests that train nothing
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow" $(ARGS)
+
+lint: $(STAMP) ## Style, format, types, and that imports only go down
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP) ## Put style and format right
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(STAMP) ## Measure what the README claims
+	@$(PY) benchmarks/run.py $(ARGS)
+
+sync: $(STAMP) ## Upload the W&B runs that were logged offline
+	@if [ -z "$$(find outputs -type d -path '*/wandb/offline-run-*' -prune -print)" ]; then \
+		echo "Nothing to upload: no offline run in outputs/."; \
+	else \
+		find outputs -type d -path '*/wandb/offline-run-*' -prune -exec $(PY) -m wandb sync --yes $(ARGS) {} + \
+		|| { echo "Not logged in? Once: $(VENV)/bin/wandb login" >&2; exit 1; }; \
+	fi
+
+clean: ## Remove caches and builds; keep outputs/ and .venv
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name $(VENV) -prune -o -name outputs -prune -o -name __pycache__ -type d -print | xargs rm -rf
+
+clean-all: clean ## The same and .venv; keep outputs/
+	@rm -rf $(VENV)
+
+# The environment. The stamp is newer than what it was made from, so a second call costs nothing.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(PY) -c 'import pip; $(SUPPORTED)' 2>/dev/null; then \
+		found=; \
+		for python in $(PYTHON) python3.13 python3.12 python3.11; do \
+			if $$python -c '$(SUPPORTED)' 2>/dev/null; then found=$$python; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "regraft needs Python 3.11, 3.12 or 3.13 with its venv module: install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$($$found --version) ..."; \
+		rm -rf $(VENV) && $$found -m venv $(VENV) || exit 1; \
+	fi
+	@echo "Installing what regraft needs into $(VENV) (about 3 GB to fetch the first time, a few minutes) ..."
+	@$(PY) -m pip install --disable-pip-version-check --no-input -e ".[dev]" -c constraints.txt
+	@touch $@
+	@echo "Installed."

@@ -1,0 +1,1 @@
+"""The questions (folders) of a run and their answers (files), packaged as regraft.conf."""

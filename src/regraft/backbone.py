@@ -1,0 +1,244 @@
+"""The narrow door to timm: a network as ordered stages that can be kept, tuned, reset or dropped."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import timm
+import torch
+from annotated_types import Ge
+from timm.data import resolve_model_data_config
+from timm.models._manipulate import group_with_matcher
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
+from regraft import weights as weight_sources
+from regraft.data.transforms import InputConfig
+from regraft.errors import RegraftError, did_you_mean
+
+Output = Literal["pooled", "map"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the network's depth, counted from the input."""
+
+    name: str
+    tensors: tuple[str, ...]  # its parameters and buffers, by their name in the network
+    modules: tuple[str, ...]  # the largest modules that are wholly inside it
+    parameters: int
+
+
+class Backbone(nn.Module):
+    """A timm model without its classifier, as an ordered list of stages.
+
+    The weights are random until `graft` is called.
+
+    Raises RegraftError for an unknown name and for a model that timm cannot group into stages.
+    """
+
+    def __init__(
+        self, *, name: str, weights: str = "random", size: Annotated[int, Ge(16)] | None = None
+    ) -> None:
+        super().__init__()
+        self.name, self.weights = name, weights
+        # Convolutions run about twice as fast on the CPU, and on tensor cores, in this layout.
+        self.net: Any = _create(name, size).to(memory_format=torch.channels_last)
+        self.input = _input_config(self.net, size)
+        self.stages = _stages(self.net)
+        self.images_forwarded = 0
+        self.frozen: frozenset[int] = frozenset()
+        self._fixed_norm = False
+        self._members = _modules_by_stage(self.net, self.stages)
+        self._measure()
+
+    def forward(self, images: Tensor, takes: Output = "pooled") -> Tensor:
+        """What a head `takes` of normalised images (B, 3, H, W).
+
+        "pooled" is (B, out_features); "map" the last stage's output, (B, map_channels, H, W).
+        """
+        self.images_forwarded += len(images)
+        features = self.net.forward_features(images.contiguous(memory_format=torch.channels_last))
+        if takes == "pooled":
+            return self.net.forward_head(features, pre_logits=True).flatten(1)
+        return features.permute(0, 3, 1, 2) if _is_nhwc(self.net) else features
+
+    def graft(
+        self, *, pretrained: Iterable[int] = (), dropped: Iterable[int] = ()
+    ) -> weight_sources.Weights | None:
+        """Give the `pretrained` stages their weights and remove the `dropped` ones.
+
+        Nothing is read, and no network is touched, when no stage wants pretrained weights.
+        """
+        wanted = [tensor for index in pretrained for tensor in self.stages[index].tensors]
+        loaded = None
+        if wanted and self.weights != "random":
+            loaded = weight_sources.load(self.name, self.weights, self.net)
+            state = {name: loaded.tensors[name] for name in wanted if name in loaded.tensors}
+            self.net.load_state_dict(state, strict=False)
+        for index in sorted(dropped, reverse=True):
+            for path in self.stages[index].modules:
+                _remove(self.net, path)
+        if dropped:
+            self._members = _modules_by_stage(self.net, self.stages)
+            self._measure()
+        return loaded
+
+    def freeze(self, stages: Iterable[int], *, fixed_norm: bool = False) -> None:
+        """Freeze these stages and no others; `fixed_norm` also fixes all BatchNorm statistics.
+
+        Frozen means no gradient *and* evaluation mode: `requires_grad` alone lets BatchNorm drift
+        (Lightning #15062, #21531) and leaves stochastic depth on.
+        """
+        self.frozen, self._fixed_norm = frozenset(stages), fixed_norm
+        parameters = dict(self.net.named_parameters())
+        for index, stage in enumerate(self.stages):
+            for name in stage.tensors:
+                if name in parameters:
+                    parameters[name].requires_grad_(index not in self.frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Like `nn.Module.train`, except that frozen parts stay in evaluation mode."""
+        super().train(mode)
+        if mode:
+            for index in self.frozen:
+                for module in self._members[index]:
+                    module.training = False
+            if self._fixed_norm:
+                for module in self.net.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.training = False
+        return self
+
+    def stage_parameters(self, index: int) -> dict[str, nn.Parameter]:
+        """The parameters of one stage by name; empty for a dropped stage."""
+        parameters = dict(self.net.named_parameters())
+        names = self.stages[index].tensors
+        return {name: parameters[name] for name in names if name in parameters}
+
+    def _measure(self) -> None:
+        """Find the widths of the outputs by looking, since timm's attributes do not always say."""
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            image = torch.zeros(1, 3, *self.input.size)
+            self.out_features: int = self(image).shape[1]
+            features = self(image, "map")
+        self.map_shape: tuple[int, ...] | None = (
+            tuple(features.shape[1:]) if features.ndim == 4 else None
+        )
+        self.images_forwarded = 0
+        self.train(was_training)
+
+
+def _create(name: str, size: int | None) -> nn.Module:
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        hint = did_you_mean(architecture, timm.list_models())
+        raise RegraftError(f"backbone.name={name}: timm has no such model{hint}")
+    try:
+        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+        # Only networks with position embeddings or windows need to know their input size.
+        options = {"img_size": size} if size and config and config.fixed_input_size else {}
+        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+    except Exception as error:  # timm raises whatever the model's constructor raises
+        raise RegraftError(f"backbone.name={name}: timm cannot build it: {error}") from error
+
+
+def _input_config(net: Any, size: int | None) -> InputConfig:
+    config = resolve_model_data_config(net)
+    return InputConfig(
+        size=(size, size) if size else tuple(config["input_size"][1:]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation=config["interpolation"],
+        crop_pct=config["crop_pct"],
+    )
+
+
+def _stages(net: Any) -> tuple[Stage, ...]:
+    """Group the network's tensors by depth, as timm's coarse `group_matcher` does.
+
+    A group of norms alone joins the stage before it: on 18 of 98 timm files the last group is a
+    lone norm, and "train the last stage" would train two vectors.
+    """
+    named = [*net.named_parameters(), *net.named_buffers()]
+    try:
+        groups = group_with_matcher(named, net.group_matcher(coarse=True))
+    except (AttributeError, AssertionError, NotImplementedError) as error:
+        name = type(net).__name__
+        raise RegraftError(
+            f"backbone: timm does not group {name} into stages, so no part of it can be kept; "
+            "choose another backbone"
+        ) from error
+    parameters = dict(net.named_parameters())
+    merged: list[list[str]] = []
+    for names in groups.values():
+        only_norm = all(parameters[name].ndim <= 1 for name in names if name in parameters)
+        if merged and only_norm:
+            merged[-1].extend(names)
+        else:
+            merged.append(list(names))
+    owner = {name: index for index, names in enumerate(merged) for name in names}
+    inside = _largest_modules(net, owner)
+    return tuple(
+        Stage(
+            name=f"stage{index}" if index else "stem",
+            tensors=tuple(names),
+            modules=tuple(inside.get(index, ())),
+            parameters=sum(parameters[name].numel() for name in names if name in parameters),
+        )
+        for index, names in enumerate(merged)
+    )
+
+
+def _largest_modules(net: nn.Module, owner: dict[str, int]) -> dict[int, list[str]]:
+    """For each stage, the modules that hold tensors of this stage only, outermost first."""
+    inside: dict[int, list[str]] = {}
+
+    def visit(module: nn.Module, path: str) -> None:
+        stages = {index for name, index in owner.items() if name.startswith(path)}
+        if path and len(stages) == 1:
+            inside.setdefault(stages.pop(), []).append(path.rstrip("."))
+        elif stages:
+            for name, child in module.named_children():
+                visit(child, f"{path}{name}.")
+
+    visit(net, "")
+    return inside
+
+
+def _modules_by_stage(net: nn.Module, stages: tuple[Stage, ...]) -> tuple[list[nn.Module], ...]:
+    """Every module of each stage; those without tensors, such as dropout, go with their parent.
+
+    What belongs to no stage (an input dropout, say) goes with the first: it acts on the input.
+    """
+    members: list[list[nn.Module]] = [[] for _ in stages]
+    seen: set[int] = set()
+    for index, stage in enumerate(stages):
+        for path in stage.modules:
+            modules = list(net.get_submodule(path).modules())
+            members[index].extend(modules)
+            seen.update(map(id, modules))
+    for module in net.modules():
+        if id(module) not in seen and not any(module.children()):
+            members[0].append(module)
+    return tuple(members)
+
+
+def _remove(net: nn.Module, path: str) -> None:
+    """Put an identity in the module's place; in a classifier's, only inside it, since it pools."""
+    module = net.get_submodule(path)
+    if path == "head":
+        for name, child in module.named_children():
+            if any(True for _ in child.parameters()):
+                setattr(module, name, nn.Identity())
+    else:
+        parent, _, name = path.rpartition(".")
+        setattr(net.get_submodule(parent), name, nn.Identity())
+
+
+def _is_nhwc(net: Any) -> bool:
+    return str(getattr(net, "output_fmt", "")).endswith("NHWC")

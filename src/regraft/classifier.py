@@ -1,0 +1,113 @@
+"""The one Lightning module: a trunk, a head, and a plan that says which of it learns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics.classification import MulticlassAccuracy
+
+from regraft.backbone import Backbone
+from regraft.errors import RegraftError
+from regraft.head import Head
+from regraft.plan import Plan
+
+Batch = tuple[Tensor, Tensor]
+OptimizerFactory = Callable[[Backbone, Plan, nn.Module], Optimizer]
+SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
+
+
+class Classifier(pl.LightningModule):
+    """Trains `head` on `backbone` as `plan` says, with cross-entropy.
+
+    Batches are (images, labels), images (B, 3, H, W) normalised and labels int64 (B,). With
+    `from_features` they are (features, labels): what the trunk gave for the images, computed
+    once. `card` goes into every checkpoint: plain data that rebuilds the model without a network.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        plan: Plan,
+        head: Head,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        classes: tuple[str, ...],
+        *,
+        from_features: bool = False,
+        card: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.plan, self.head = backbone, plan, head
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.classes, self.from_features = classes, from_features
+        self.card = {**(card or {}), "classes": list(classes)}
+        self.loss = nn.CrossEntropyLoss()
+        self.train_acc = MulticlassAccuracy(len(classes), average="micro")
+        self.val_acc = MulticlassAccuracy(len(classes), average="micro")
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Logits (B, num_classes) of images, or of features if that is what is fed."""
+        return self.head(batch if self.from_features else self.backbone(batch, self.head.takes))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        inputs, labels = batch
+        logits = self(inputs)
+        loss = self.loss(logits, labels)
+        self.train_acc(logits, labels)
+        log = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+        self.log("train/loss", loss, **log)
+        self.log("train/acc", self.train_acc, **log)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        inputs, labels = batch
+        logits = self(inputs)
+        self.val_acc(logits, labels)
+        self.log("val/loss", self.loss(logits, labels), batch_size=len(labels))
+        self.log("val/acc", self.val_acc, batch_size=len(labels))
+
+    def predict_step(
+        self, batch: Batch, batch_index: int, dataloader_idx: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Probabilities (B, num_classes) and true labels (B,), on the CPU in full precision."""
+        inputs, labels = batch
+        return self(inputs).float().softmax(1).cpu(), labels.cpu()
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.backbone, self.plan, self.head)
+        schedule = self.make_scheduler(optimizer, self._steps())
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # The phase follows from the step alone, so a resumed run is in the right one
+        # (Lightning #21901: a callback's own memory of it is lost).
+        frozen = self.plan.frozen(self.global_step / self._steps())
+        if frozen != self.backbone.frozen:
+            self.backbone.freeze(frozen, fixed_norm=self.plan.fixed_norm)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["regraft"] = self.card
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        stored = checkpoint.get("regraft", {}).get("classes", self.card["classes"])
+        if stored != self.card["classes"]:
+            raise RegraftError(
+                f"the checkpoint knows other classes ({', '.join(stored[:3])} …) than the data "
+                f"({', '.join(self.classes[:3])} …); use the data it was trained on"
+            )
+
+    def _steps(self) -> int:
+        return max(1, int(self.trainer.estimated_stepping_batches))
+
+
+def stack(predictions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Batches of `predict_step` as one: probabilities (N, num_classes) and labels (N,)."""
+    probabilities, labels = zip(*predictions, strict=True)
+    return torch.cat(probabilities), torch.cat(labels)

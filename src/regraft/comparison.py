@@ -1,0 +1,224 @@
+"""What of a sweep may be compared with what, who won there, and whether the textbook was right,
+in words."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.figures import QUADRANTS
+from regraft.jobs import Job, read_answers, read_jobs, swept
+from regraft.statistics import Scores, Verdict, interval, judge
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender in one cell: all its jobs, those that count (finished, one per seed, by
+    seed), and their scores with 95 % interval, None if there are none."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    counted: tuple[Job, ...]
+    scores: Scores | None
+    interval: tuple[float, float] | None
+    textbook: bool
+
+    @property
+    def forecasts(self) -> list[str]:
+        """What the jobs forecast, in words; seeds that say the same speak together."""
+        said: dict[str, list[int | None]] = {}
+        for job in self.counted:
+            if job.forecast:
+                said.setdefault(job.forecast, []).append(job.seed)
+        if len(said) < 2:
+            return list(said)
+        return [f"{words} (seed {', '.join(map(str, seeds))})" for words, seeds in said.items()]
+
+    def mean(self, part: str, key: str) -> float | None:
+        """The mean over the counted jobs of a number in their `cost` or `data`."""
+        values = [getattr(job, part).get(key) for job in self.counted]
+        numbers = [value for value in values if isinstance(value, int | float)]
+        return math.fsum(numbers) / len(numbers) if numbers else None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Jobs that may be compared: everything that was swept is the same, but for contender and
+    seed."""
+
+    settings: dict[str, str]
+    quadrant: str | None
+    data: str
+    rows: tuple[Row, ...]
+    verdict: Verdict | None
+
+    @property
+    def title(self) -> str:
+        named = (v if k == "quadrant" else f"{k}={v}" for k, v in self.settings.items())
+        return ", ".join(named)
+
+    @property
+    def one_seed(self) -> bool:
+        return any(len(row.counted) == 1 for row in self.rows)
+
+    def mark(self, row: Row) -> str:
+        """winner, tie or nothing; where nobody competes nobody wins."""
+        verdict = self.verdict
+        if not verdict or not verdict.comparisons or row.name not in verdict.winners:
+            return ""
+        return "winner" if len(verdict.winners) == 1 else "tie"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's folder, read: its jobs, the settings that were swept (but the seed), and its
+    cells."""
+
+    folder: Path
+    jobs: tuple[Job, ...]
+    swept: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def failed(self) -> list[Job]:
+        return [job for job in self.jobs if job.error]
+
+    @property
+    def contender(self) -> str:
+        """What a row of the tables is."""
+        contenders = contenders_of(self.swept)
+        return contenders[0] if len(contenders) == 1 else "setting"
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({job.seed for job in self.jobs if job.seed is not None})
+
+    @property
+    def summary(self) -> str:
+        """Counts, and what was swept."""
+        keys = ", ".join(self.swept) or "nothing but the seed"
+        seeds = ", ".join(map(str, self.seeds)) or "unknown"
+        return f"{len(self.jobs)} jobs, {len(self.failed)} failed; swept: {keys}; seeds: {seeds}."
+
+    @property
+    def textbook(self) -> str:
+        """In how many cells the textbook's choice held; empty where there is none."""
+        known = [held for cell in self.cells if (held := textbook_held(cell)) is not None]
+        return f"The textbook's choice held in {sum(known)} of {len(known)} cells." if known else ""
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Read a sweep's folder; RegraftError if it is none."""
+    jobs = read_jobs(folder)
+    keys = swept(jobs)
+    return Sweep(folder, tuple(jobs), tuple(keys), tuple(cells_of(jobs, keys)))
+
+
+def contenders_of(keys: Sequence[str]) -> list[str]:
+    """Which of the swept settings compete: the strategy, else all that are not part of the
+    problem."""
+    rest = [key for key in keys if key.partition(".")[0] not in ("quadrant", "data")]
+    return ["strategy"] if "strategy" in keys or not rest else rest
+
+
+def cells_of(jobs: Sequence[Job], keys: Sequence[str]) -> list[Cell]:
+    """The cells of a sweep over the settings `keys`, quadrants in the order of the grid. A job
+    of which no setting is known is in none."""
+    contenders = contenders_of(keys)
+    outer = [key for key in keys if key not in contenders]
+    places: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        if job.choices or job.overrides:
+            places.setdefault(tuple(job.setting(key) for key in outer), []).append(job)
+    cells = [
+        cell_of(dict(zip(outer, place, strict=True)), members, contenders)
+        for place, members in places.items()
+    ]
+    order = {name: rank for rank, name in enumerate(QUADRANTS)}
+    return sorted(cells, key=lambda cell: order.get(cell.settings.get("quadrant", ""), len(order)))
+
+
+def cell_of(settings: dict[str, str], jobs: Sequence[Job], contenders: Sequence[str]) -> Cell:
+    """One cell, its rows in the order of the jobs."""
+    quadrant = next((job.quadrant for job in jobs if job.quadrant in QUADRANTS), None)
+    strategies = list(contenders) == ["strategy"]
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        name = ", ".join(f"{key}={job.setting(key)}" for key in contenders)
+        groups.setdefault(job.strategy if strategies else name, []).append(job)
+    rows = [
+        row_of(name, members, quadrant if strategies else None) for name, members in groups.items()
+    ]
+    scores = [row.scores for row in rows if row.scores]
+    data = describe([job.data for job in jobs])
+    return Cell(settings, quadrant, data, tuple(rows), judge(scores) if scores else None)
+
+
+def row_of(name: str, jobs: Sequence[Job], quadrant: str | None) -> Row:
+    """One contender, judged by its finished jobs; of two with the same seed the later one."""
+    finished = {job.seed: job for job in jobs if job.acc is not None and job.seed is not None}
+    counted = [finished[seed] for seed in sorted(finished)]
+    textbook = quadrant is not None and any(job.recommended_for == quadrant for job in jobs)
+    if not counted:
+        return Row(name, tuple(jobs), (), None, None, textbook)
+    sizes = [n for job in counted if isinstance(n := job.data.get("test"), int) and n > 0]
+    answers = {seed: read_answers(job.folder / "predictions.csv") for seed, job in finished.items()}
+    scores = Scores(
+        name,
+        {seed: job.acc for seed, job in finished.items() if job.acc is not None},
+        min(sizes, default=None),
+        {seed: known for seed, known in answers.items() if known},
+    )
+    return Row(name, tuple(jobs), tuple(counted), scores, interval(scores), textbook)
+
+
+def describe(records: Sequence[Any]) -> str:
+    """Data and size in words: "fractals, 20 classes × 5 images"."""
+    data: dict[str, Any] = next((record for record in records if record.get("name")), {})
+    name, classes, train = data.get("name", "data unknown"), data.get("classes"), data.get("train")
+    if not (isinstance(classes, int) and isinstance(train, int) and classes > 0):
+        return str(name)
+    if train % classes == 0:
+        return f"{name}, {classes} classes × {train // classes} images"
+    return f"{name}, {classes} classes, {train} images"
+
+
+def textbook_held(cell: Cell) -> bool | None:
+    """Whether a strategy that the textbook recommends here won or tied; None if that was not
+    measured."""
+    chosen = [row for row in cell.rows if row.textbook and row.scores]
+    if not chosen or not cell.verdict or not cell.verdict.comparisons:
+        return None
+    return any(row.name in cell.verdict.winners for row in chosen)
+
+
+def sentence(cell: Cell) -> str:
+    """Winner or tie in this cell, and whether the textbook's choice held."""
+    if not cell.verdict:
+        return "no job has a result."
+    best = next(
+        row.scores.mean for row in cell.rows if row.scores and row.name == cell.verdict.best
+    )
+    if not cell.verdict.comparisons:
+        return f"only {cell.verdict.best} has a result ({best:.3f}): nothing to compare it with."
+    text = f"{cell.verdict.best} wins ({best:.3f})"
+    if len(names := cell.verdict.winners) > 1:
+        text = (
+            f"{', '.join(names[:-1])} and {names[-1]} tie (best: {cell.verdict.best}, {best:.3f})"
+        )
+    return f"{text}{textbook_clause(cell, cell.verdict) if cell.quadrant else ''}."
+
+
+def textbook_clause(cell: Cell, verdict: Verdict) -> str:
+    """What became of the textbook's choice, as the end of a sentence."""
+    chosen = [row for row in cell.rows if row.textbook]
+    if not chosen:
+        return "; the textbook's choice was not run" if len(cell.rows) > 1 else ""
+    choice = f"; the textbook's choice, {' and '.join(row.name for row in chosen)},"
+    if (held := textbook_held(cell)) is None:
+        return f"{choice} has no result"
+    if held:
+        return f"{choice} held"
+    gap = min(verdict.comparisons[row.name].behind for row in chosen if row.scores)
+    return f"{choice} did not hold: {verdict.best} is better by {100 * gap:.1f} points"

@@ -1,0 +1,133 @@
+"""From YAML to objects: the one place that instantiates, and that checks names and types first.
+
+The signature of a `_target_` is its schema. Its keyword-only parameters are what YAML may set;
+what the program finds out by itself is passed by position.
+"""
+
+import inspect
+import os
+import typing
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from regraft.errors import RegraftError, did_you_mean
+
+TRUSTED = ("regraft.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "torchmetrics.")
+
+
+def check(cfg: DictConfig) -> None:
+    """Check every name, type and missing value of a job before any work.
+
+    Raises RegraftError naming the key, what is wrong with it and the nearest right one.
+    """
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        key = missing[0]
+        more = f" (and {', '.join(missing[1:])})" if missing[1:] else ""
+        raise RegraftError(f"{key} is not set{more}; add {key}=<value>")
+    for key, node in _targets(resolved(cfg)):
+        _check_node(key, node)
+    for key, expected in {"seed": int, "output_dir": str}.items():
+        _check_type(key, cfg[key], expected)
+    if not 0 <= cfg.seed < 2**32:
+        raise RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295")
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain data: what is logged, stored and put into checkpoints."""
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise RegraftError(f"config: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return typing.cast(dict[str, Any], plain)
+
+
+def build(node: DictConfig, *facts: Any, **parts: Any) -> Any:
+    """Call the node's `_target_`: facts by position, YAML keys and other `parts` by name."""
+    target = str(node._target_)
+    _trusted(target)
+    try:
+        return hydra_instantiate(node, *facts, _convert_="all", **parts)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, RegraftError):
+            raise error.__cause__ from error
+        raise RegraftError(f"{target}: {error.__cause__ or error}") from error
+
+
+def factory(node: DictConfig, *facts: Any) -> Callable[..., Any]:
+    """The node's `_target_` with its YAML keys set, to be called with the other facts later."""
+    return partial(build, node, *facts)
+
+
+def _targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node
+        for name, child in node.items():
+            yield from _targets(child, f"{key}.{name}" if key else str(name))
+
+
+def _check_node(key: str, node: dict[str, Any]) -> None:
+    target = node["_target_"]
+    _trusted(target)
+    try:
+        function = get_object(target)
+    except Exception as error:
+        raise RegraftError(f"{key}._target_={target}: no such class or function") from error
+    parameters = inspect.signature(function).parameters
+    ours = target.startswith("regraft.")
+    choices = {
+        name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours
+    }
+    given = {name: value for name, value in node.items() if not name.startswith("_")}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    hints = _hints(function)
+    for name, value in given.items():
+        if name in choices:
+            _check_type(f"{key}.{name}", value, hints.get(name, Any))
+        elif not takes_any:
+            hint = did_you_mean(name, choices) or f"; it takes {', '.join(choices) or 'nothing'}"
+            raise RegraftError(f"{key}.{name}: {target} has no such option{hint}")
+    needed = [n for n, p in choices.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+    if absent := [name for name in needed if name not in given]:
+        raise RegraftError(f"{key}.{absent[0]} is not set; add {key}.{absent[0]}=<value>")
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    target = function.__init__ if inspect.isclass(function) else function
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError):  # other people's forward references
+        return {}
+
+
+def _check_type(key: str, value: Any, expected: Any) -> None:
+    if isinstance(value, dict) and "_target_" in value:
+        return  # an object to be built, checked by itself
+    try:
+        adapter = TypeAdapter(expected, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # the annotation carries its own config
+        return
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        problems = dict.fromkeys(problem["msg"].lower() for problem in error.errors())
+        raise RegraftError(f"{key}={value}: {' or '.join(problems)}") from error
+
+
+def _trusted(target: str) -> None:
+    # What the user trusts stands in the environment: a preset must not be able to trust itself.
+    users = os.environ.get("REGRAFT_TRUST", "").split(",")
+    if not target.startswith((*TRUSTED, *(f"{name.strip()}." for name in users if name.strip()))):
+        raise RegraftError(
+            f"_target_={target}: not from a trusted module; if you trust it, set the environment "
+            f"variable REGRAFT_TRUST={target.partition('.')[0]}"
+        )

@@ -1,0 +1,145 @@
+"""Feeding: batches of raw bytes to the device, where they become what the weights want to see."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from regraft.data.sources import Source, Split
+from regraft.data.transforms import InputConfig, read_image
+
+Batch = tuple[Tensor, Tensor]
+SplitName = Literal["train", "val", "test"]
+
+_HELD_BYTES = 2**30  # up to here, arrays are fitted once and held; beyond, whenever they are read
+_CHUNK = 1024  # images that are fitted together, so that a memory map is read piece by piece
+
+
+class Images(pl.LightningDataModule):
+    """A source, fitted to a backbone's input and in batches.
+
+    Loaders give x uint8 (B, 3, H, W) and y int64 (B,); on the device x is normalised to float32.
+    `workers` processes decode image files; arrays that fit in memory need none and get none.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        input: InputConfig,
+        *,
+        batch_size: Annotated[int, Gt(0)],
+        workers: Annotated[int, Ge(0)],
+    ) -> None:
+        super().__init__()
+        self.source, self.input = source, input
+        self.batch_size, self.workers = batch_size, workers
+        self.classes, self.num_classes = source.classes, len(source.classes)
+        splits: dict[SplitName, Split] = {
+            "train": source.train,
+            "val": source.val,
+            "test": source.test,
+        }
+        self.sizes = {name: len(split) for name, split in splits.items()}
+        self.names = {name: split.names for name, split in splits.items()}
+        hold = sum(self.sizes.values()) * 3 * input.size[0] * input.size[1] <= _HELD_BYTES
+        self.datasets = {n: FittedImages(split, input, hold=hold) for n, split in splits.items()}
+
+    def loader(self, split: SplitName, *, shuffle: bool = False) -> DataLoader:
+        """Every image of a split once: in its order, or shuffled and never alone in a batch."""
+        dataset = self.datasets[split]
+        kind, order = (NeverAlone, RandomSampler) if shuffle else (BatchSampler, SequentialSampler)
+        workers = 0 if dataset.held is not None else self.workers
+        return DataLoader(
+            dataset,
+            batch_sampler=kind(order(dataset), self.batch_size, drop_last=False),
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Workers take their seed from here, not from torch's global stream: the order of the
+            # training images is then the same for any number of workers, and any use of val.
+            generator=torch.Generator().manual_seed(torch.initial_seed()),
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.loader("test")
+
+    def predict_dataloader(self) -> list[DataLoader]:
+        return [self.loader("val"), self.loader("test")]
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        x, y = batch
+        # Float batches are activations that were computed before, not pictures.
+        return (self.input.normalize(x), y) if x.dtype == torch.uint8 else batch
+
+
+class FittedImages(Dataset[Batch]):
+    """A split at the size of the backbone's input, read by whole batches."""
+
+    def __init__(self, split: Split, input: InputConfig, *, hold: bool) -> None:
+        self.split, self.input, self.hold = split, input, hold
+        self.labels = torch.from_numpy(split.labels)
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Batch:
+        x, y = self.__getitems__([index])
+        return x[0], y[0]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        images = self.split.images
+        if not isinstance(images, np.ndarray):
+            x = torch.stack([self.input.fit(read_image(images[index])) for index in indices])
+        elif self.held is not None:
+            x = self.held[indices]
+        else:
+            x = self.input.fit(images[indices])
+        return x, self.labels[indices]
+
+    @cached_property
+    def held(self) -> Tensor | None:
+        """All images of a small array, fitted once."""
+        images = self.split.images
+        if not self.hold or not isinstance(images, np.ndarray):
+            return None
+        fitted = torch.empty(len(images), 3, *self.input.size, dtype=torch.uint8)
+        for start in range(0, len(images), _CHUNK):
+            fitted[start : start + _CHUNK] = self.input.fit(images[start : start + _CHUNK])
+        return fitted
+
+
+class NeverAlone(BatchSampler):
+    """Batches of which none holds a single image, on which batch norm fails: it joins the last."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        held: list[int] = []
+        for batch in super().__iter__():
+            if held and self.batch_size > 1 and len(batch) == 1:
+                batch = held + batch
+            elif held:
+                yield held
+            held = batch
+        if held:
+            yield held
+
+    def __len__(self) -> int:
+        count = len(self.sampler)  # type: ignore[arg-type]
+        alone = count > self.batch_size > 1 == count % self.batch_size
+        return super().__len__() - alone
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

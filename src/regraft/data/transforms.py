@@ -1,0 +1,153 @@
+"""From an image as people have it to what the weights want to see: mode, size, crop, mean, std."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from regraft.errors import RegraftError
+
+_INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
+_CROP_MODES = ("center", "squash", "border")
+Pixels = TypeVar("Pixels", Image.Image, Tensor)
+
+# EPS starts Ghostscript, WMF needs Windows, the others are recognised but have no decoder. By
+# name of the format, not of the file: Pillow looks at the content.
+_NOT_PICTURES = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"}
+Image.init()
+_FORMATS = sorted(set(Image.OPEN) - _NOT_PICTURES)
+EXTENSIONS = frozenset(
+    extension for extension, name in Image.registered_extensions().items() if name in _FORMATS
+)
+_Images = TypeVar("_Images", Image.Image, Tensor)
+
+
+class UnreadableImageError(RegraftError):
+    """A file that is not the image it should be; also one line when a DataLoader worker met it."""
+
+    def __init__(self, text: str) -> None:
+        # A worker's error is raised again as type(error)(text of its whole traceback).
+        *_, last = text.splitlines()
+        super().__init__(last.split(f"{__name__}.{type(self).__name__}: ", 1)[-1])
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What a set of weights was trained on, and so wants to see again; the words are timm's."""
+
+    size: tuple[int, int]  # (height, width)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_pct: float
+    crop_mode: str = "center"  # "squash" ignores the aspect ratio, "border" pads: no image is lost
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in _INTERPOLATIONS:
+            known = ", ".join(_INTERPOLATIONS)
+            raise RegraftError(f"input: interpolation '{self.interpolation}' is none of {known}")
+        if self.crop_mode not in _CROP_MODES:
+            known = ", ".join(_CROP_MODES)
+            raise RegraftError(f"input: crop mode '{self.crop_mode}' is none of {known}")
+
+    def fit(self, images: Image.Image | np.ndarray | Tensor) -> Tensor:
+        """Resize and crop: one picture to uint8 (3, H, W), a batch of arrays to uint8 (B, 3, H, W).
+
+        Arrays are uint8, grey (B, h, w) or colour (B, h, w, 3); pixels are those of timm's own
+        evaluation transform when a picture is given.
+        """
+        if isinstance(images, Image.Image):
+            return functional.pil_to_tensor(self._crop(self._resize(to_rgb(images))))
+        batch = _channels_first(images)
+        if self.interpolation in ("lanczos", "box", "hamming"):  # torch has none of them
+            pictures = (functional.to_pil_image(image) for image in batch)
+            return torch.stack([self.fit(picture) for picture in pictures])
+        fitted = self._crop(self._resize(batch))
+        return fitted.expand(-1, 3, -1, -1).contiguous()
+
+    def normalize(self, batch: Tensor) -> Tensor:
+        """Uint8 (B, 3, H, W) to float32 with the mean and spread that the weights expect."""
+        shape = (-1, 1, 1)
+        mean, std = (
+            torch.tensor(values).mul_(255).view(shape).to(batch.device, non_blocking=True)
+            for values in (self.mean, self.std)
+        )
+        return batch.to(torch.float32).sub_(mean).div_(std)
+
+    def _resize(self, images: Pixels) -> Pixels:
+        height, width = (math.floor(edge / self.crop_pct) for edge in self.size)
+        _, old_height, old_width = functional.get_dimensions(images)
+        if self.crop_mode == "squash":
+            new = [height, width]
+        elif self.crop_mode == "center" and height == width:
+            new = [height]  # the shorter side
+        else:
+            pick = min if self.crop_mode == "center" else max
+            ratio = pick(old_height / height, old_width / width)
+            new = [max(1, round(old_height / ratio)), max(1, round(old_width / ratio))]
+        return functional.resize(
+            images, new, interpolation=_INTERPOLATIONS[self.interpolation], antialias=True
+        )
+
+    def _crop(self, images: Pixels) -> Pixels:
+        channels, height, width = functional.get_dimensions(images)
+        missing = [max(0, new - old) for new, old in zip(self.size, (height, width), strict=True)]
+        if self.crop_mode == "border" and any(missing):
+            down, across = missing
+            edges = [across // 2, down // 2, (across + 1) // 2, (down + 1) // 2]
+            fill = [round(255 * value) for value in self.mean[:channels]]
+            images = functional.pad(images, edges, fill=fill)
+        return functional.center_crop(images, list(self.size))
+
+
+def read_image(path: Path) -> Image.Image:
+    """The picture in a file, upright and in RGB; UnreadableImageError names a bad file."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            image.load()
+            return to_rgb(image)
+    except Exception as error:  # decoders raise whatever they trip over
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
+        raise UnreadableImageError(
+            f"{str(path)!r}: {reason} ({type(error).__name__}); repair the file or delete it"
+        ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any picture as 8-bit RGB, turned as its EXIF tag says, transparency laid on white."""
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Grey of 16 bits as uint8; wider numbers have no fixed white: the next of 1, 255, 65535.
+
+    >>> _eight_bits(np.array([0, 257, 65535], np.uint16))
+    array([  0,   1, 255], dtype=uint8)
+    """
+    wide = np.nan_to_num(values.astype(np.float64))
+    whites = {"u": (65535,), "i": (255, 65535)}.get(values.dtype.kind, (1, 255, 65535))
+    white = next((white for white in whites if wide.max() <= white), 65535)
+    return np.clip(wide * (255 / white), 0, 255).round().astype(np.uint8)
+
+
+def _channels_first(images: np.ndarray | Tensor) -> Tensor:
+    """Uint8 (B, 1 or 3, h, w); grey keeps its one channel, for a third of the work."""
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images if images.flags.writeable else images.copy())
+    if images.dtype != torch.uint8 or images.ndim not in (3, 4):
+        raise ValueError(f"images must be uint8 (B, h, w[, 3]), not {images.dtype} {images.shape}")
+    return images.unsqueeze(1) if images.ndim == 3 else images.movedim(-1, 1)

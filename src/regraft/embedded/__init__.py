@@ -1,0 +1,43 @@
+"""The embedded backbone: a small timm ResNet whose weights lie beside this file.
+
+`fractal_resnet.md` says how they were made and what they are worth.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.resnet import BasicBlock, ResNet
+
+WEIGHTS = Path(__file__).parent / "fractal_resnet.safetensors"
+
+default_cfgs = generate_default_cfgs(
+    {
+        "fractal_resnet": {
+            "file": str(WEIGHTS),
+            "input_size": (3, 64, 64),
+            "pool_size": (2, 2),
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.27, 0.27, 0.27),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "num_classes": 100,
+            "first_conv": "conv1.0",
+            "classifier": "fc",
+            "license": "apache-2.0",
+        }
+    }
+)
+
+
+@register_model
+def fractal_resnet(pretrained: bool = False, **options: Any) -> ResNet:
+    """ResNet-10 of 0.56 million parameters for images of 64 pixels."""
+    layers: dict[str, Any] = {
+        "block": BasicBlock,
+        "layers": (1, 1, 1, 1),
+        "channels": (24, 48, 96, 160),
+        "stem_width": 8,
+        "stem_type": "deep",
+    }
+    return build_model_with_cfg(ResNet, "fractal_resnet", pretrained, **layers, **options)

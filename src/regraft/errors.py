@@ -1,0 +1,20 @@
+"""Errors that a user can cause: one line that says what is wrong, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RegraftError(Exception):
+    """Something the user can put right. Its text is the one line that is shown."""
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the nearest choice, or nothing.
+
+    >>> did_you_mean("finetun", ["finetune", "scratch"])
+    "; did you mean 'finetune'?"
+    >>> did_you_mean("xyz", ["finetune", "scratch"])
+    ''
+    """
+    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""

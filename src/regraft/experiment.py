@@ -1,0 +1,148 @@
+"""One job, from a config to a result, top to bottom. The file to read first."""
+
+import time
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.loggers import WandbLogger
+from rich.console import Console
+
+from regraft import collect, features, optim, outputs, summary, tracking
+from regraft.classifier import Classifier, stack
+from regraft.config import build, check, factory, resolved
+from regraft.data.images import Images
+from regraft.forecast import Collect
+from regraft.plan import graft
+from regraft.progress import Bar, History
+from regraft.weights import Weights
+
+# What Lightning says about a frozen trunk, a small data set or a short run is meant to be so.
+EXPECTED = (
+    ".*in eval mode at the start of training.*",
+    ".*does not have many workers.*",
+    ".*The number of training batches.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*LeafSpec.*",
+    ".*lr_scheduler.step.*before.*optimizer.step.*",
+)
+
+
+def run(cfg: DictConfig) -> float:
+    """Run one job and return its validation accuracy.
+
+    What it finds out goes into the run's folder, also when it fails (see tracking.py).
+    Raises RegraftError for what the user can put right.
+    """
+    console = Console()
+    with tracking.recording(cfg) as record:
+        logger = build(cfg.logger, record)
+        check(cfg)
+        folder = record.job.folder
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+
+        # What there is: a network in stages, and images brought to the size it wants to see.
+        strategy = build(cfg.strategy)
+        backbone = build(cfg.backbone)
+        source = build(cfg.data, cfg.seed)
+        images: Images = build(cfg.loader, source, backbone.input)
+        record.add(strategy={"quadrant": strategy.quadrant})
+        record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
+
+        # What is to happen to each stage, decided before any training.
+        plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
+        collect.refuse_unless_frozen(strategy, plan)
+        weights = graft(plan, backbone)
+        make_head = factory(
+            cfg.head, backbone.out_features, backbone.map_shape, images.num_classes
+        )
+        head = make_head()
+        once = plan.all_kept and features.fit_in_memory(backbone, head, images)
+        ratios = optim.ratios(
+            plan,
+            backbone_ratio=cfg.optimizer.backbone_ratio,
+            stage_decay=cfg.optimizer.stage_decay,
+        )
+        record.add(plan=plan.rows(backbone, ratios, cached=once), weights=describe(weights))
+        summary.show_plan(console, record)
+
+        # Train. Where only the head learns, the trunk sees each image once and never again.
+        classifier = Classifier(
+            backbone,
+            plan,
+            head,
+            factory(cfg.optimizer),
+            factory(cfg.scheduler),
+            images.classes,
+            from_features=once,
+            card={"config": resolved(cfg), "input": vars(images.input)},
+        )
+        history = History(folder / "metrics.csv")
+        trainer = make_trainer(cfg, logger, [Bar(console), history])
+        started = time.perf_counter()
+        data = features.compute(backbone, head, images, trainer) if once else images
+        trainer.fit(classifier, datamodule=data)
+        record.add(cost=cost(classifier, time.perf_counter() - started))
+
+        # Judge the best weights: chosen on the validation split, tested once.
+        record.add(checkpoint=load_best(trainer, classifier, folder))
+        val, test = map(stack, trainer.predict(classifier, datamodule=data))
+        record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
+        record.add(cost={"images_forwarded": backbone.images_forwarded})
+        if isinstance(strategy, Collect):
+            record.add(forecast=collect.answer(strategy, classifier, data, make_head, cfg))
+        outputs.write(record, images, {"val": val, "test": test}, history.rows)
+    summary.show_result(console, record)
+    return float(record.result["metrics"]["val/acc"])
+
+
+def describe(weights: Weights | None) -> dict[str, str | None] | None:
+    """Where the pretrained weights came from; None where none were used."""
+    if weights is None:
+        return None
+    return {"source": weights.source, "sha256": weights.sha256, "license": weights.license}
+
+
+def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer with what the config asks for and what every run has."""
+    for message in EXPECTED:
+        warnings.filterwarnings("ignore", message)
+    callbacks += [build(node) for node in cfg.callbacks.values() if node is not None]
+    if logger is not None:
+        callbacks.append(LearningRateMonitor())
+    return build(
+        cfg.trainer,
+        logger=False if logger is None else WandbLogger(experiment=logger),
+        callbacks=callbacks,
+        default_root_dir=cfg.output_dir,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+
+
+def cost(classifier: Classifier, fit_s: float) -> dict[str, Any]:
+    """What the training took: seconds, parameters, and whether features were computed once."""
+    trained = {id(p) for group in classifier.trainer.optimizers[0].param_groups for p in group["params"]}
+    parameters = [p for part in (classifier.backbone, classifier.head) for p in part.parameters()]
+    return {
+        "fit_s": round(fit_s, 3),
+        "params_total": sum(p.numel() for p in parameters),
+        "params_trained": sum(p.numel() for p in parameters if id(p) in trained),
+        "cache": "miss" if classifier.from_features else "off",
+    }
+
+
+def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Any) -> str | None:
+    """Put the best epoch's weights back; the path of their checkpoint inside the run's folder."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        return None
+    checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    return str(best).removeprefix(f"{folder}/")

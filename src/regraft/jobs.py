@@ -1,0 +1,189 @@
+"""A sweep's folder as values: its jobs as their `result.json` tells them, and which settings
+were swept."""
+
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from regraft.errors import RegraftError
+from regraft.statistics import Answers
+
+NO_RESULT = "no result was written: the job is still running, or it was killed"
+# Asked first when nobody wrote down what was swept: these say why the other choices differ.
+FIRST = ("quadrant", "data", "backbone", "strategy")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep; `acc` (test accuracy) is None when there is none, and `error` then
+    says why."""
+
+    number: int
+    folder: Path
+    status: str
+    error: str | None
+    acc: float | None
+    choices: Mapping[str, str]
+    overrides: Mapping[str, str]
+    seed: int | None
+    strategy: str
+    recommended_for: str | None  # the quadrant that the textbook recommends the strategy for
+    quadrant: str | None  # the quadrant it ran in
+    metrics: Mapping[str, Any]
+    cost: Mapping[str, Any]
+    data: Mapping[str, Any]
+    forecast: str | None  # in words
+
+    def setting(self, key: str) -> str:
+        return self.choices.get(key) or self.overrides.get(key, "default")
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """All jobs of a sweep's folder by number; RegraftError if the folder is not one."""
+    if not folder.is_dir():
+        raise RegraftError(f"{folder} is not a folder; give the folder of a sweep")
+    numbered = (path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit())
+    found = [p for p in numbered if (p / "result.json").exists() or (p / ".hydra").is_dir()]
+    if not found and ((folder / "result.json").exists() or (folder / ".hydra").is_dir()):
+        raise RegraftError(
+            f"{folder} is a single run, not a sweep: its numbers are in its result.json; "
+            "a report needs the folder above the jobs 0, 1, 2 …"
+        )
+    if not found:
+        raise RegraftError(
+            f"{folder} is not a sweep: it holds no job folders 0, 1, 2 … with a result.json; "
+            "sweeps are in outputs/sweeps/<date>/<time>"
+        )
+    return [read_job(path) for path in sorted(found, key=lambda path: (int(path.name), path.name))]
+
+
+def read_job(folder: Path) -> Job:
+    """One job, whatever is left of it."""
+    record, error = load_result(folder / "result.json")
+    written = record if record else from_hydra(folder / ".hydra")
+    choices = {
+        key: str(value)
+        for key, value in table(written, "choices").items()
+        if value is not None and not key.startswith("hydra/")
+    }
+    listed = written.get("overrides")
+    overrides = dict(map(split_override, listed if isinstance(listed, list) else []))
+    seed = record.get("seed", whole(overrides.get("seed")))
+    metrics, strategy = table(record, "metrics"), table(record, "strategy")
+    acc = metrics.get("test/acc")
+    acc = float(acc) if isinstance(acc, int | float) and math.isfinite(acc) else None
+    if not error and (acc is None or not isinstance(seed, int)):
+        error = f"finished, but result.json holds no {'test/acc' if acc is None else 'seed'}"
+    return Job(
+        number=int(folder.name),
+        folder=folder,
+        status="finished" if record.get("status") == "finished" else "failed",
+        error=error,
+        acc=None if error else acc,
+        choices=choices,
+        overrides=overrides,
+        seed=seed,
+        strategy=choices.get("strategy") or strategy.get("name") or "unknown",
+        recommended_for=strategy.get("quadrant"),
+        quadrant=table(record, "quadrant").get("name") or choices.get("quadrant"),
+        metrics=metrics,
+        cost=table(record, "cost"),
+        data=table(record, "data"),
+        forecast=forecast_words(table(record, "forecast")),
+    )
+
+
+def forecast_words(forecast: Mapping[str, Any]) -> str | None:
+    """What a forecast says, and to which end."""
+    words, target = forecast.get("words"), forecast.get("target_acc")
+    if not isinstance(words, str) or target is None or str(target) in words:
+        return words if isinstance(words, str) else None
+    return f"for an accuracy of {target}: {words}"
+
+
+def load_result(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The record, empty when it cannot be read, and the error of a job that did not finish."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, NO_RESULT
+    except (OSError, ValueError) as error:
+        return {}, f"result.json is damaged: {error}"
+    if not isinstance(record, dict) or not isinstance(record.get("status"), str):
+        return {}, "result.json is damaged: it has no status"
+    if record["status"] == "failed":
+        return record, str(record.get("error") or "failed without a message")
+    return record, None if record["status"] == "finished" else NO_RESULT
+
+
+def from_hydra(folder: Path) -> dict[str, Any]:
+    """Choices and overrides as Hydra wrote them before the job began; {} if it did not."""
+    try:
+        overrides = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
+        choices = OmegaConf.load(folder / "hydra.yaml").hydra.runtime.choices
+        return {"overrides": overrides, "choices": OmegaConf.to_container(choices)}
+    except Exception:  # whatever is wrong with the files, the job is listed as failed already
+        return {}
+
+
+def table(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A part of a record, which a failed job may lack or hold as null."""
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def split_override(text: str) -> tuple[str, str]:
+    key, _, value = str(text).partition("=")
+    return key.lstrip("+"), value
+
+
+def whole(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def swept(jobs: Sequence[Job]) -> list[str]:
+    """The settings other than the seed in which jobs differ: overrides that vary, and choices
+    that vary for no reason seen in these. Jobs that agree in all of them are replicates."""
+    known = [job for job in jobs if job.choices or job.overrides]
+    keys = [
+        key
+        for key in dict.fromkeys(key for job in known for key in job.overrides)
+        if key != "seed" and len({job.setting(key) for job in known}) > 1
+    ]
+    choices = dict.fromkeys([*FIRST, *sorted({key for job in known for key in job.choices})])
+    for key in choices:
+        seen: dict[tuple[str, ...], str] = {}
+        for job in known:
+            where = tuple(job.setting(k) for k in keys)
+            if seen.setdefault(where, job.setting(key)) != job.setting(key):
+                keys.append(key)
+                break
+    return keys
+
+
+def read_answers(path: Path) -> Answers | None:
+    """Which test images a run got right, from its predictions.csv; None if that cannot be read."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(first_columns(file))
+            if next(rows)[:4] != ["split", "name", "true", "predicted"]:
+                return None
+            test = sorted((row[1], row[2], row[3]) for row in rows if row[0] == "test")
+    except (OSError, ValueError, IndexError, StopIteration, csv.Error):
+        return None
+    asked = "\0".join(f"{name}\0{true}" for name, true, _ in test)
+    digest = hashlib.sha256(asked.encode()).hexdigest()
+    return Answers(digest, np.array([t == p for _, t, p in test], dtype=bool)) if test else None
+
+
+def first_columns(lines: Iterator[str]) -> Iterator[str]:
+    """Lines without their probabilities, of which there may be thousands."""
+    return (line if '"' in line else ",".join(line.split(",", 4)[:4]) for line in lines)

@@ -1,0 +1,129 @@
+"""Around the jobs of one command line: errors as one line, a sweep's progress, report, exit code.
+
+Imported before anything heavy is needed: `--help` and `--cfg job` never load torch.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from regraft.complaints import explain
+from regraft.paths import conf_folder
+
+SWEEP = "sweep.json"
+TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
+_sweeps: list[Path] = []  # folders of the sweeps that this process has started
+
+
+def train(arguments: list[str]) -> None:
+    """`regraft train`: what train.py does in a checkout, with the YAML of the package."""
+    sys.argv = ["regraft train", *arguments]
+    conf = str(conf_folder())
+    guard(hydra.main(version_base="1.3", config_path=conf, config_name="config")(job))
+
+
+def job(cfg: DictConfig) -> float:
+    """One job of a command line; in a sweep a failed one is NaN and stops nobody."""
+    try:
+        from regraft.experiment import run  # torch and Lightning take seconds to import
+
+        return run(cfg)
+    except Exception as error:
+        _tell(error)
+        if HydraConfig.get().mode == RunMode.RUN:
+            raise SystemExit(1) from error
+        return float("nan")
+    finally:
+        gc.collect()
+        if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def guard(main: Callable[[], Any]) -> None:
+    """Run a Hydra main function; end with one line for an error and the right exit code."""
+    if "HYDRA_FULL_ERROR" in os.environ or "debug=on" in sys.argv:
+        os.environ[TRACEBACK] = "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
+    code = 0
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:
+        _tell(error)
+        code = 1
+    for folder in _sweeps:
+        if any(folder.glob("*/.hydra")):
+            code = max(code, _report(folder))
+    sys.exit(code)
+
+
+def _tell(error: BaseException) -> None:
+    if TRACEBACK in os.environ:
+        traceback.print_exception(error)
+    print(f"error: {explain(error)}", file=sys.stderr, flush=True)
+
+
+def _report(folder: Path) -> int:
+    from rich.console import Console
+
+    from regraft import report
+
+    made = report.report(folder)
+    report.show(made, Console())
+    return 1 if made.sweep.failed else 0
+
+
+class SweepProgress(Callback):
+    """Says which job of how many runs, and about how long the rest will take."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SWEEP).write_text(json.dumps({"jobs": _count_jobs(config)}))
+        _sweeps.append(folder)
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
+            jobs = json.loads((folder / SWEEP).read_text())["jobs"]
+            words = " ".join(config.hydra.overrides.task)
+            left = _time_left(folder, jobs)
+            print(f"\njob {config.hydra.job.num + 1} of {jobs}: {words}{left}", flush=True)
+
+
+def _count_jobs(config: DictConfig) -> int:
+    """How many jobs the basic sweeper will make of the command line and `hydra.sweeper.params`."""
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    count = 1
+    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    for override in {parse.get_key_element(): parse for parse in parsed}.values():
+        if override.is_sweep_override():
+            count *= len(list(override.sweep_string_iterator()))
+    return count
+
+
+def _time_left(folder: Path, jobs: int) -> str:
+    """How long the rest takes if it goes on like this; nothing before the first job has ended."""
+    done = [path.stat().st_mtime for path in folder.glob("*/result.json")]
+    if not done:
+        return ""
+    spent = time.time() - (folder / SWEEP).stat().st_mtime
+    seconds = spent / len(done) * (jobs - len(done))
+    return f" · about {seconds / 60:.0f} min left" if seconds > 90 else f" · about {seconds:.0f} s left"

@@ -1,0 +1,154 @@
+"""Parameter groups from a plan; optimizers and schedules over them."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from regraft.backbone import Backbone
+from regraft.plan import Plan
+
+LearningRate = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Ratio = Annotated[float, Gt(0), Le(1)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+
+
+def ratios(plan: Plan, *, backbone_ratio: float, stage_decay: float) -> tuple[float, ...]:
+    """Each stage's learning rate relative to the head's; 0 for stages that never move.
+
+    The last stage gets `backbone_ratio`, each one below it `stage_decay` times the one above. A
+    reset stage has nothing to preserve and learns like the head.
+    """
+    top = max(plan.indices("tune", "reset"), default=0)
+    scale = {"tune": backbone_ratio, "reset": 1.0}
+    return tuple(
+        scale.get(action, 0.0) * (stage_decay ** (top - index) if action == "tune" else 1.0)
+        for index, action in enumerate(plan.actions)
+    )
+
+
+def parameter_groups(
+    backbone: Backbone,
+    plan: Plan,
+    head: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    backbone_ratio: float,
+    stage_decay: float,
+) -> list[dict[str, Any]]:
+    """Every parameter that is ever trained, in exactly one group, its ratio baked into `lr`.
+
+    Baked in, because any torch schedule then keeps the ratio (timm's `lr_scale` key is read by
+    timm's schedulers only). Biases and norms are not decayed. Groups exist from the first step,
+    also for stages that start later: a resumed run finds them as they were.
+    """
+    scales = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
+    parts: list[tuple[str, float, list[nn.Parameter]]] = [
+        (stage.name, scale, list(backbone.stage_parameters(index).values()))
+        for index, (stage, scale) in enumerate(zip(backbone.stages, scales, strict=True))
+        if scale > 0
+    ]
+    parts.append(("head", 1.0, list(head.parameters())))
+    groups = []
+    for name, scale, parameters in parts:
+        for kind, decay in (("weights", weight_decay), ("no_decay", 0.0)):
+            members = [p for p in parameters if (p.ndim > 1) == (kind == "weights")]
+            if members:
+                group = {"name": f"{name}/{kind}", "params": members, "lr": lr * scale}
+                groups.append({**group, "weight_decay": decay, "ratio": scale})
+    return groups
+
+
+def adamw(
+    backbone: Backbone,
+    plan: Plan,
+    head: nn.Module,
+    *,
+    lr: LearningRate,
+    weight_decay: NonNegative,
+    betas: list[float],
+    lr_scale: LearningRate = 1.0,
+    backbone_ratio: Ratio = 1.0,
+    stage_decay: Ratio = 1.0,
+) -> AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    groups = parameter_groups(
+        backbone,
+        plan,
+        head,
+        lr=lr * lr_scale,
+        weight_decay=weight_decay,
+        backbone_ratio=backbone_ratio,
+        stage_decay=stage_decay,
+    )
+    return AdamW(groups, betas=(betas[0], betas[1]))
+
+
+def sgd(
+    backbone: Backbone,
+    plan: Plan,
+    head: nn.Module,
+    *,
+    lr: LearningRate,
+    weight_decay: NonNegative,
+    momentum: Annotated[float, Ge(0), Le(1)],
+    lr_scale: LearningRate = 1.0,
+    backbone_ratio: Ratio = 1.0,
+    stage_decay: Ratio = 1.0,
+) -> SGD:
+    """Stochastic gradient descent with Nesterov momentum."""
+    groups = parameter_groups(
+        backbone,
+        plan,
+        head,
+        lr=lr * lr_scale,
+        weight_decay=weight_decay,
+        backbone_ratio=backbone_ratio,
+        stage_decay=stage_decay,
+    )
+    return SGD(groups, momentum=momentum, nesterov=momentum > 0)
+
+
+def cosine(optimizer: Optimizer, steps: int, *, warmup: Fraction) -> LRScheduler:
+    """Linear warm-up over a fraction of the steps, then half a cosine down to zero."""
+    return LambdaLR(optimizer, lambda step: warmup_cosine(step, steps, round(warmup * steps)))
+
+
+def constant(optimizer: Optimizer, steps: int, *, warmup: Fraction) -> LRScheduler:
+    """Linear warm-up over a fraction of the steps, then no change."""
+    start = round(warmup * steps)
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (start + 1)))
+
+
+def onecycle(
+    optimizer: Optimizer, steps: int, *, warmup: Fraction, div: Annotated[float, Gt(1)]
+) -> LRScheduler:
+    """Up to each group's rate and down again (Smith and Topin 2018), starting `div` times lower."""
+    peaks: Sequence[float] = [group["lr"] for group in optimizer.param_groups]
+    momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
+    return OneCycleLR(
+        optimizer,
+        max_lr=list(peaks),
+        total_steps=max(steps, 2),
+        pct_start=warmup,
+        div_factor=div,
+        cycle_momentum=momentum,
+    )
+
+
+def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+    """Scale of the learning rate at `step`.
+
+    >>> [round(warmup_cosine(step, steps=6, warmup=2), 2) for step in range(7)]
+    [0.33, 0.67, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1, steps - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

@@ -1,0 +1,78 @@
+"""What a finished run leaves behind beside result.json: predictions, plots, and W&B's copies."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import wandb
+from torch import Tensor
+
+from regraft import figures
+from regraft.data.images import Images
+from regraft.tracking import Record
+
+Predictions = dict[str, tuple[Tensor, Tensor]]
+MISTAKES = 16
+
+
+def write(
+    record: Record, images: Images, predictions: Predictions, history: list[dict[str, float]]
+) -> None:
+    """Write predictions.csv and the plots, and log them to W&B if the run has one.
+
+    `predictions` maps "val" and "test" to probabilities (N, num_classes) and labels (N,).
+    """
+    folder = record.job.folder
+    write_predictions(folder / "predictions.csv", images, predictions)
+    probabilities, labels = predictions["test"]
+    predicted = probabilities.argmax(1)
+    figures.curves(history, folder / "curves.png")
+    figures.confusion_matrix(
+        labels.numpy(), predicted.numpy(), images.classes, folder / "confusion_matrix.png"
+    )
+    if record.run is not None:
+        record.run.log(
+            {
+                "plan": _table(record.result["plan"]),
+                "confusion_matrix": wandb.Image(str(folder / "confusion_matrix.png")),
+                "test/confident_mistakes": _mistakes(images, probabilities, labels),
+            }
+        )
+        flat = {f"cost/{name}": value for name, value in record.result["cost"].items()}
+        record.run.summary.update(record.result["metrics"] | flat)
+
+
+def write_predictions(path: Path, images: Images, predictions: Predictions) -> None:
+    """One row per image: split, name, true and predicted class, a probability per class."""
+    classes = images.classes
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["split", "name", "true", "predicted", *(f"p_{c}" for c in classes)])
+        for split, (probabilities, labels) in predictions.items():
+            best = probabilities.argmax(1).tolist()
+            # Fewer predictions than images are what debug=fast asks for.
+            rows = zip(
+                images.names[split], labels.tolist(), best, probabilities.tolist(), strict=False
+            )
+            for name, label, guess, shares in rows:
+                row = [split, name, classes[label], classes[guess]]
+                writer.writerow(row + [f"{share:.6f}" for share in shares])
+
+
+def _mistakes(images: Images, probabilities: Tensor, labels: Tensor) -> wandb.Table:
+    """The test images that the model was most sure of and wrong about."""
+    confidence, predicted = probabilities.max(1)
+    wrong = (predicted != labels).nonzero().flatten()
+    worst = wrong[confidence[wrong].argsort(descending=True)][:MISTAKES].tolist()
+    table = wandb.Table(columns=["image", "name", "true", "predicted", "confidence"])
+    for index in worst:
+        picture = wandb.Image(images.datasets["test"][index][0].permute(1, 2, 0).numpy())
+        true, guess = images.classes[int(labels[index])], images.classes[int(predicted[index])]
+        name = images.names["test"][index]
+        table.add_data(picture, name, true, guess, round(float(confidence[index]), 4))
+    return table
+
+
+def _table(rows: list[dict[str, Any]]) -> wandb.Table:
+    columns = list(rows[0])
+    return wandb.Table(columns=columns, data=[[row[name] for name in columns] for row in rows])

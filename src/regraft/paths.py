@@ -1,0 +1,16 @@
+"""Where things lie on disk: the YAML that is shipped, and the cache."""
+
+import os
+from pathlib import Path
+
+
+def conf_folder() -> Path:
+    """The config tree: beside this file in an installed package, else in the checkout."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def cache_folder() -> Path:
+    """REGRAFT_CACHE, or the place where users' caches belong; it need not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("REGRAFT_CACHE") or f"{base}/regraft").expanduser()

@@ -1,0 +1,32 @@
+"""What a pretraining run leaves behind: its trunk as a weights file for `backbone.weights=`."""
+
+import hashlib
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import save_file
+
+PREFIX = "backbone.net."
+
+
+class ExportTrunk(pl.Callback):
+    """Save the best epoch's trunk, without the head, as safetensors."""
+
+    def __init__(self, *, path: str) -> None:
+        self.path = Path(path)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if best:
+            state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+        else:
+            state = pl_module.state_dict()
+        trunk = {
+            name.removeprefix(PREFIX): tensor.contiguous().cpu()
+            for name, tensor in state.items()
+            if name.startswith(PREFIX)
+        }
+        save_file(trunk, self.path)
+        sha256 = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        print(f"trunk: {self.path} ({self.path.stat().st_size:,} bytes, sha256 {sha256})")

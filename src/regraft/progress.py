@@ -1,0 +1,68 @@
+"""What a person sees while a job trains: one bar with accuracy and time left; and its history."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+HISTORY = ("train/loss", "train/acc", "val/loss", "val/acc")
+
+
+class Bar(pl.Callback):
+    """One rich bar over all steps of the training."""
+
+    def __init__(self, console: Console) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
+        self.progress.start()
+        self.task = self.progress.add_task("training", total=total, status="")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.progress.advance(self.task)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.progress.live.is_started:
+            status = f"val acc {float(trainer.callback_metrics['val/acc']):.3f}"
+            name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.progress.update(self.task, description=name, status=status)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.progress.stop()
+
+    def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.progress.stop()
+
+
+class History(pl.Callback):
+    """One row per epoch, kept in metrics.csv as it grows; a resumed run goes on with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k in HISTORY}
+        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
+        with self.path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["epoch", "step", *HISTORY], restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]

@@ -1,0 +1,153 @@
+"""A sweep's tables and picture: a pure function of the sweep's folder, so they can be made again
+at any time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from regraft import figures
+from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
+from regraft.errors import RegraftError
+from regraft.tables import (
+    ONE_SEED,
+    csv_table,
+    heading,
+    markdown,
+    marks,
+    printable,
+    seeds,
+    settings_of,
+    spread,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sweep's folder says, and the files that were written about it."""
+
+    sweep: Sweep
+    files: tuple[Path, ...]
+
+
+def report(folder: Path) -> Report:
+    """Read every job of a sweep; write sweep.csv, sweep.md and, for several quadrants,
+    quadrants.png.
+
+    Raises RegraftError if the folder is no sweep or cannot be written to.
+    """
+    sweep = read_sweep(folder)
+    try:
+        pictures = draw_quadrants(sweep)
+        texts = {"sweep.csv": csv_table(sweep), "sweep.md": markdown(sweep, pictures)}
+        for name, text in texts.items():
+            figures.write(folder / name, text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise RegraftError(f"cannot write the report into {folder}: {error.strerror}") from error
+    return Report(sweep, (*(folder / name for name in texts), *pictures))
+
+
+def show(made: Report, console: Console) -> None:
+    """Print a table and a verdict per cell, the failed jobs, and where the files are."""
+    sweep = made.sweep
+    console.print(Text(sweep.summary))
+    for cell in sweep.cells:
+        console.print(Text(f"\n{heading(cell)}", style="bold"))
+        console.print(cell_table(cell, sweep.contender))
+        if cell.one_seed:
+            console.print(Text(f"† {ONE_SEED}", style="dim"))
+        console.print(Text(printable(sentence(cell))))
+        for row in cell.rows:
+            for words in row.forecasts:
+                console.print(Text(printable(f"{row.name}: {words}"), style="italic"))
+    console.print()
+    for job in sweep.failed:
+        line = f"job {job.number} failed ({settings_of(job, sweep)}): {job.error}"
+        console.print(Text(printable(line), style="red"))
+    if sweep.textbook:
+        console.print(Text(sweep.textbook, style="bold"))
+    names = ", ".join(path.name for path in made.files)
+    console.print(Text(f"{names} in {sweep.folder}"), soft_wrap=True)
+
+
+def cell_table(cell: Cell, contender: str) -> Table:
+    """A cell in the terminal, a line per contender."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(contender, min_width=18, overflow="fold")
+    for name, width in (("test acc", 8), ("95 % interval", 14), ("seeds", 6), ("s/run", 6)):
+        table.add_column(name, justify="right", min_width=width)
+    table.add_column("")
+    for row in cell.rows:
+        table.add_row(*line(cell, row))
+    return table
+
+
+def line(cell: Cell, row: Row) -> list[Text]:
+    """One contender in the terminal's table."""
+    seconds = row.mean("cost", "wall_s")
+    texts = [
+        printable(row.name),
+        f"{row.scores.mean:.3f}" if row.scores else "failed",
+        spread(row),
+        seeds(row),
+        "" if seconds is None else f"{seconds:.1f}",
+        marks(cell, row),
+    ]
+    style = "bold" if cell.mark(row) else "" if row.scores else "red"
+    return [Text(text, style=style) for text in texts]
+
+
+def draw_quadrants(sweep: Sweep) -> list[Path]:
+    """quadrants.png when several quadrants were swept; when something else was too, there is a
+    further picture (quadrants-2.png …) for each of its values."""
+    grids: dict[str, list[Cell]] = {}
+    for cell in sweep.cells:
+        named = (f"{key}={value}" for key, value in cell.settings.items() if key != "quadrant")
+        if cell.quadrant and "quadrant" in sweep.swept:
+            grids.setdefault(", ".join(named), []).append(cell)
+    paths = []
+    for number, (others, cells) in enumerate(grids.items(), start=1):
+        path = sweep.folder / ("quadrants.png" if number == 1 else f"quadrants-{number}.png")
+        panels = {cell.quadrant: panel(cell) for cell in cells if cell.quadrant}
+        figures.quadrants(panels, path, title=title(sweep, others), footnote=footnote(sweep, cells))
+        paths.append(path)
+    return paths
+
+
+def panel(cell: Cell) -> figures.Panel:
+    """A cell as it is drawn; of the forecasts of several seeds the first speaks."""
+    bars = [
+        figures.Bar(
+            printable(row.name),
+            row.scores.mean if row.scores else None,
+            row.interval,
+            row.textbook,
+            cell.mark(row),
+            printable(row.forecasts[0]) if row.forecasts else "" if row.scores else "failed",
+        )
+        for row in cell.rows
+    ]
+    return figures.Panel(printable(cell.data), tuple(bars))
+
+
+def title(sweep: Sweep, others: str) -> str:
+    """What the picture shows: the backbone if it is the same everywhere, and what else was
+    swept."""
+    backbones = {job.choices.get("backbone") for job in sweep.jobs} - {None}
+    same = f"backbone {backbones.pop()}" if len(backbones) == 1 else ""
+    parts = (f"Test accuracy of each {sweep.contender}", same, others)
+    return printable(", ".join(part for part in parts if part))
+
+
+def footnote(sweep: Sweep, cells: Sequence[Cell]) -> str:
+    """What the intervals are, and how the textbook fared."""
+    counts = sorted({len(row.counted) for cell in cells for row in cell.rows if row.counted})
+    text = ONE_SEED.capitalize()
+    if counts and counts[-1] > 1:
+        number = "–".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+        text = f"Means of {number} seeds; intervals at least as wide as over the test images"
+    return f"Bars run from 0 to 1. {text}. {sweep.textbook}"

@@ -1,0 +1,66 @@
+"""What a person reads in the terminal: the plan before the training, the result after it."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from regraft.tracking import Record
+
+
+def show_plan(console: Console, record: Record) -> None:
+    """Print the plan and the data it is for, and keep both as plan.txt."""
+    data, choices = record.result["data"], record.result["choices"]
+    table = Table(title=f"{choices['strategy']}: what happens to {choices['backbone']}")
+    for name, justify in COLUMNS.items():
+        table.add_column(name, justify=justify)
+    for row in record.result["plan"]:
+        table.add_row(*_cells(row))
+    sizes = ", ".join(f"{data[split]:,} {split}" for split in ("train", "val", "test"))
+    line = f"{data['name']}: {data['classes']} classes, {sizes} images"
+    with (record.job.folder / "plan.txt").open("w", encoding="utf-8") as file:
+        for out in (console, Console(file=file, width=100)):
+            out.print(table)
+            out.print(line, highlight=False)
+
+
+COLUMNS: dict[str, Any] = {
+    "stage": "left",
+    "modules": "left",
+    "parameters": "right",
+    "action": "left",
+    "lr ratio": "right",
+    "starts": "right",
+    "cached": "left",
+}
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    ratio = "" if row["lr_ratio"] is None else f"{row['lr_ratio']:.3g}"
+    starts = f"{row['starts']:.0%}" if row["starts"] else ""
+    cached = "yes" if row["cached"] else ""
+    params = f"{row['params']:,}"
+    return [row["stage"], row["modules"], params, row["action"], ratio, starts, cached]
+
+
+def show_result(console: Console, record: Record) -> None:
+    """Print a finished run in a few lines: how good, at what cost, where, what next."""
+    result, folder = record.result, record.job.folder
+    metrics, cost = result["metrics"], result["cost"]
+    lines = {
+        "accuracy": f"{metrics['test/acc']:.3f} test, {metrics['val/acc']:.3f} val "
+        f"(macro F1 {metrics['test/macro_f1']:.3f}, calibration error {metrics['test/ece']:.3f})",
+        "cost": f"{cost['wall_s']:.1f} s, of which training {cost['fit_s']:.1f} s; "
+        f"{cost['images_forwarded']:,} images forwarded; "
+        f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",
+        "files": f"{folder}",
+    }
+    if result["forecast"]:
+        lines["forecast"] = result["forecast"]["words"]
+    if record.run is not None:
+        offline = record.run.settings.mode == "offline"
+        lines["W&B"] = "offline; upload with make sync" if offline else str(record.run.url)
+    table = Table.grid(padding=(0, 2))
+    for name, text in lines.items():
+        table.add_row(f"[bold]{name}[/bold]", text)
+    console.print(table, highlight=False, soft_wrap=True)

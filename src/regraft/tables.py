@@ -1,0 +1,165 @@
+"""A sweep as text: sweep.csv for machines, sweep.md for people."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from regraft.comparison import Cell, Row, Sweep, sentence
+from regraft.jobs import Job
+
+METHOD = (
+    "Intervals are 95 %: over the seeds (Student's t), and at least as wide as over the test "
+    "images (Wilson). A strategy wins if it is better than every other one at the 5 % level "
+    "(Holm's correction) by a paired t test over the seeds and also by McNemar's exact test over "
+    "the test images (two proportions where the answers cannot be paired). Those that cannot be "
+    "told apart from the best tie with it. With one seed only the test images speak, and another "
+    "seed may say otherwise; two or three seeds prove large differences only."
+)
+ONE_SEED = "one seed: interval over test images only"
+METRICS = ("val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1", "test/ece")
+
+
+def csv_table(sweep: Sweep) -> str:
+    """sweep.csv: a row per job, failed ones too; what was swept comes before the other choices."""
+    choices = {key for job in sweep.jobs for key in job.choices if key not in sweep.swept}
+    groups = [*sweep.swept, *sorted(choices)]
+    metrics = columns(METRICS, (job.metrics for job in sweep.jobs))
+    cost = columns((), (job.cost for job in sweep.jobs))
+    data = columns(("name", "classes", "train", "val", "test"), (job.data for job in sweep.jobs))
+    head = ["job", "status", "error", *groups, "seed", *metrics]
+    head += [f"cost/{key}" for key in cost] + [f"data/{key}" for key in data] + ["forecast"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for job in sweep.jobs:
+        known = job.choices or job.overrides
+        row = [
+            job.number,
+            job.status,
+            job.error,
+            *(job.setting(k) if known else "" for k in groups),
+        ]
+        row += [job.seed, *(job.metrics.get(key) for key in metrics)]
+        row += [job.cost.get(key) for key in cost] + [job.data.get(key) for key in data]
+        writer.writerow([printable(value) for value in [*row, job.forecast]])
+    return text.getvalue()
+
+
+def columns(first: Sequence[str], records: Iterable[Any]) -> list[str]:
+    """The keys of all records that hold plain values: the well-known ones first, the others by
+    name."""
+    found = {
+        key
+        for record in records
+        for key, value in record.items()
+        if not isinstance(value, dict | list)
+    }
+    return [*(key for key in first if key in found), *sorted(found - set(first))]
+
+
+def printable(value: Any) -> str:
+    """A value on one line, without control characters; None as nothing."""
+    text = "" if value is None else str(value)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def escape(value: Any) -> str:
+    """A value that Markdown shows as it is, in a table too."""
+    text = re.sub(r"([\\`*\[\]<>|~$])", r"\\\1", printable(value))
+    return re.sub(
+        r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text
+    )  # not within a word: it means nothing there
+
+
+def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
+    """sweep.md: a table per cell, verdicts in sentences, failed jobs with their errors."""
+    names = {job.choices.get("sweep") for job in sweep.jobs} - {None}
+    lines = [
+        f"# Sweep{f': {escape(names.pop())}' if len(names) == 1 else ''}",
+        "",
+        escape(sweep.summary),
+    ]
+    for path in pictures:
+        lines += ["", f"![The sweep's accuracies in the textbook's 2×2 grid]({path.name})"]
+    if sweep.textbook:
+        lines += ["", f"**{sweep.textbook}**"]
+    for cell in sweep.cells:
+        lines += ["", f"## {escape(heading(cell))}", "", *cell_table(cell, sweep.contender), ""]
+        lines.append(escape(sentence(cell)))
+        for row in cell.rows:
+            lines += [f"\n{escape(f'Forecast of {row.name}: {words}')}." for words in row.forecasts]
+    if sweep.failed:
+        lines += ["", "## Failed jobs", "", *failed_table(sweep)]
+    return "\n".join([*lines, "", "## How to read this", "", METHOD, ""])
+
+
+def heading(cell: Cell) -> str:
+    return printable(": ".join(part for part in (cell.title, cell.data) if part))
+
+
+def cell_table(cell: Cell, contender: str) -> list[str]:
+    """A Markdown table with a row per contender."""
+    head = [contender, "test acc", "95 % interval", "seeds", "behind the best, points", "p"]
+    head += ["seconds", "trained parameters", ""]
+    lines = [markdown_row(head), markdown_row(["---", *["---:"] * 7, "---"])]
+    lines += [markdown_row([escape(text) for text in cells_in(cell, row)]) for row in cell.rows]
+    return [*lines, "", f"† {ONE_SEED}"] if cell.one_seed else lines
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def cells_in(cell: Cell, row: Row) -> list[str]:
+    """One row of a cell's table, as text."""
+    if not row.scores:
+        return [row.name, "failed", "", seeds(row), "", "", "", "", marks(cell, row)]
+    comparison = cell.verdict.comparisons.get(row.name) if cell.verdict else None
+    seconds, trained = row.mean("cost", "wall_s"), row.mean("cost", "params_trained")
+    return [
+        row.name,
+        f"{row.scores.mean:.3f}",
+        spread(row),
+        seeds(row),
+        f"{100 * comparison.behind:.1f}" if comparison else "",
+        ("< 0.001" if comparison.p < 0.001 else f"{comparison.p:.3f}") if comparison else "",
+        "" if seconds is None else f"{seconds:.1f}",
+        "" if trained is None else f"{trained:,.0f}",
+        marks(cell, row),
+    ]
+
+
+def marks(cell: Cell, row: Row) -> str:
+    return ", ".join(part for part in ("textbook" if row.textbook else "", cell.mark(row)) if part)
+
+
+def spread(row: Row) -> str:
+    if not row.scores:
+        return ""
+    return f"{row.interval[0]:.3f} to {row.interval[1]:.3f}" if row.interval else "unknown"
+
+
+def seeds(row: Row) -> str:
+    """How many seeds count; of how many, if some failed; a dagger for one."""
+    tried = len({job.seed for job in row.jobs})
+    text = f"{len(row.counted)} of {tried}" if len(row.counted) < tried else str(tried)
+    return f"{text} †" if len(row.counted) == 1 else text
+
+
+def failed_table(sweep: Sweep) -> list[str]:
+    lines = [markdown_row(["job", "settings", "error"]), markdown_row(["---:", "---", "---"])]
+    return lines + [
+        markdown_row([str(job.number), escape(settings_of(job, sweep)), escape(job.error)])
+        for job in sweep.failed
+    ]
+
+
+def settings_of(job: Job, sweep: Sweep) -> str:
+    """What this job did differently from the others."""
+    if not (job.choices or job.overrides):
+        return "unknown"
+    named = [f"{key}={job.setting(key)}" for key in sweep.swept]
+    return ", ".join(named if job.seed is None else [*named, f"seed={job.seed}"])

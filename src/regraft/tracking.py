@@ -1,0 +1,214 @@
+"""What is recorded of a job, once, in one place: result.json and the Weights & Biases run."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_f1_score,
+)
+
+from regraft import __version__
+from regraft.complaints import explain
+from regraft.config import resolved
+from regraft.errors import RegraftError
+
+log = logging.getLogger(__name__)
+
+RESULT = "result.json"
+PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "wandb")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where one job runs, and which words of the command line made it."""
+
+    folder: Path
+    choices: dict[str, str]  # group → option, Hydra's own groups left out
+    overrides: tuple[str, ...]
+    sweep: str | None  # name of the sweep it belongs to: date and time
+
+    @classmethod
+    def current(cls) -> "Job":
+        """The job that Hydra is running.
+
+        Raises RegraftError for a sweep preset without -m: Hydra would silently run one job.
+        """
+        hydra = HydraConfig.get()
+        if hydra.mode == RunMode.RUN and hydra.sweeper.get("params"):
+            raise RegraftError(
+                f"sweep={hydra.runtime.choices.get('sweep')} is a sweep: add -m to the command"
+            )
+        sweeping = hydra.mode == RunMode.MULTIRUN
+        choices = {k: v for k, v in hydra.runtime.choices.items() if "/" not in k and v is not None}
+        return cls(
+            folder=Path(hydra.runtime.output_dir),
+            choices=dict(choices),
+            overrides=tuple(hydra.overrides.task),
+            sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
+        )
+
+
+@dataclass
+class Record:
+    """One job's result, filled in as the story goes on."""
+
+    job: Job
+    config: DictConfig
+    result: dict[str, Any]
+    run: Any = None  # the W&B run, if there is one
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, **parts: Any) -> None:
+        """Add to the result; dictionaries are merged."""
+        for key, part in parts.items():
+            if isinstance(part, dict) and isinstance(self.result.get(key), dict):
+                self.result[key].update(part)
+            else:
+                self.result[key] = part
+
+    def write(self) -> None:
+        """Write result.json, whole or not at all."""
+        path = self.job.folder / RESULT
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.result, indent=2, default=str) + "\n")
+        partial.replace(path)
+
+
+@contextmanager
+def recording(cfg: DictConfig) -> Iterator[Record]:
+    """Record a job, finished or failed: result.json always, W&B closed with the true exit code."""
+    job = Job.current()
+    record = Record(job, cfg, blank_result(job, cfg.get("seed")))
+    try:
+        yield record
+    except BaseException as error:
+        record.add(status="failed", error=explain(error))
+        log.info("failed", exc_info=True)
+        raise
+    else:
+        record.add(status="finished")
+    finally:
+        record.add(cost={"wall_s": round(time.perf_counter() - record.started, 3)})
+        record.write()
+        if record.run is not None:
+            record.run.finish(exit_code=0 if record.result["status"] == "finished" else 1)
+
+
+def blank_result(job: Job, seed: int) -> dict[str, Any]:
+    """Every key of result.json, before anything is known."""
+    quadrant = job.choices.get("quadrant")
+    size, _, domain = (quadrant or "").partition("_")
+    return {
+        "status": "running",
+        "error": None,
+        "choices": job.choices,
+        "overrides": list(job.overrides),
+        "seed": seed,
+        "strategy": {"name": job.choices.get("strategy"), "quadrant": None},
+        "quadrant": {"name": quadrant, "size": size, "domain": domain} if quadrant else None,
+        "metrics": {},
+        "cost": {},
+        "data": {},
+        "plan": [],
+        "weights": None,
+        "checkpoint": None,
+        "forecast": None,
+        "versions": versions(),
+        "git": git(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what changes numbers."""
+    own = {"regraft": __version__, "python": platform.python_version()}
+    return own | {name: metadata.version(name) for name in PACKAGES}
+
+
+def git() -> dict[str, Any]:
+    """Commit and cleanliness of the working directory's repository; empty outside one."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    return done.stdout.strip()
+
+
+def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Top-1 accuracy, loss, macro F1 and expected calibration error (15 bins; Guo et al. 2017).
+
+    Probabilities are (N, num_classes), labels (N,).
+    """
+    classes = probabilities.shape[1]
+    correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
+    values = {
+        "acc": multiclass_accuracy(probabilities, labels, classes, average="micro"),
+        "loss": -correct.log().mean(),
+        "macro_f1": multiclass_f1_score(probabilities, labels, classes, average="macro"),
+        "ece": multiclass_calibration_error(probabilities, labels, classes, n_bins=15),
+    }
+    return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
+
+
+def wandb_logger(record: Record, *, project: str, entity: str | None) -> Any:
+    """Start the job's own W&B run; the training goes on without one if that fails."""
+    result = record.result
+    words = [result["choices"].get(group, "") for group in ("strategy", "backbone", "data")]
+    kept = ("choices", "overrides", "versions", "git")
+    try:
+        run = wandb.init(
+            project=project,
+            entity=entity,
+            dir=record.job.folder,
+            mode=wandb_mode(),
+            group=record.job.sweep,
+            job_type="train",
+            name="-".join([*words, f"s{result['seed']}"]),
+            tags=[tag for tag in [*words, *record.config.tags] if tag],
+            config=resolved(record.config) | {key: result[key] for key in kept},
+            settings=wandb.Settings(silent=True, console="off", init_timeout=20),
+        )
+    except (wandb.Error, OSError, ValueError) as error:
+        log.warning("Weights & Biases is off for this run: %s", explain(error))
+        return None
+    run.define_metric("trainer/global_step")
+    for name, best in {"val/acc": "max", "train/acc": "max", "val/loss": "min"}.items():
+        run.define_metric(name, step_metric="trainer/global_step", summary=best)
+    record.run = run
+    return run
+
+
+def no_logger(record: Record) -> None:
+    """Record the run in its folder only."""
+
+
+def wandb_mode() -> Any:
+    """WANDB_MODE if set; else online where a key is configured, else offline. Never a prompt."""
+    if mode := os.environ.get("WANDB_MODE"):
+        return mode
+    try:
+        return "online" if wandb.login(prompt=False, verify=False) else "offline"
+    except (wandb.Error, OSError):
+        return "offline"

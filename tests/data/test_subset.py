@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regraft.data.subset import few, split
+from regraft.errors import RegraftError
+
+CLASSES = ("cat", "dog", "fox")
+LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 40, 50]))
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_a_smaller_subset_lies_within_a_larger_one_and_is_balanced(a, b, seed):
+    small, large = (few(LABELS, CLASSES, per_class=n, seed=seed) for n in sorted((a, b)))
+
+    assert set(small) <= set(large)
+    assert np.bincount(LABELS[small]).tolist() == [min(a, b)] * 3
+    assert (np.diff(small) > 0).all()
+
+
+def test_the_same_seed_gives_the_same_images_and_seed_0_others_than_seed_1():
+    first, again, other = (few(LABELS, CLASSES, per_class=5, seed=seed) for seed in (0, 0, 1))
+
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+
+
+def test_a_class_that_is_too_small_is_named_with_what_to_do():
+    with pytest.raises(
+        RegraftError, match=r"per_class=31, but class 'cat' has 30 .*set data.per_class=30"
+    ):
+        few(LABELS, CLASSES, per_class=31, seed=0)
+
+
+@pytest.mark.parametrize("per_class", [0, -1])
+def test_a_subset_of_nothing_is_an_error(per_class):
+    with pytest.raises(RegraftError, match="at least 1"):
+        few(LABELS, CLASSES, per_class=per_class, seed=0)
+
+
+@given(
+    st.lists(st.integers(3, 60), min_size=2, max_size=5),
+    st.floats(0.01, 0.49),
+    st.floats(0.01, 0.49),
+    st.integers(0, 1000),
+)
+def test_parts_share_no_image_lose_none_and_have_every_class(counts, val, test, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    parts = split(labels, [str(i) for i in range(len(counts))], fractions=(val, test), seed=seed)
+
+    assert sorted(np.concatenate(parts)) == list(range(len(labels)))
+    assert all(set(labels[part]) == set(labels) for part in parts)
+
+
+def test_parts_are_as_large_as_asked_in_every_class():
+    train, val, test = split(LABELS, CLASSES, fractions=(0.1, 0.2), seed=0)
+
+    assert np.bincount(LABELS[train]).tolist() == [21, 28, 35]
+    assert np.bincount(LABELS[val]).tolist() == [3, 4, 5]
+    assert np.bincount(LABELS[test]).tolist() == [6, 8, 10]
+
+
+def test_a_split_depends_on_its_seed_only():
+    first, again, other = (split(LABELS, CLASSES, fractions=(0.2,), seed=s)[1] for s in (0, 0, 1))
+
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+
+
+def test_a_class_smaller_than_the_split_is_named_with_the_number_needed():
+    labels = np.array([0, 0, 0, 1, 1])
+    with pytest.raises(RegraftError, match=r"'dog' has 2 images, but .* needs at least 3 per class"):
+        split(labels, ("cat", "dog"), fractions=(0.1, 0.1), seed=0)
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.0, 0.2), (0.2, 1.1)])
+def test_fractions_that_leave_nothing_are_an_error(fractions):
+    with pytest.raises(RegraftError, match="above 0 and their sum below 1"):
+        split(LABELS, CLASSES, fractions=fractions, seed=0)

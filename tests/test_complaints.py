@@ -1,0 +1,17 @@
+import pytest
+
+from regraft.complaints import explain
+from regraft.errors import RegraftError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RegraftError("say\n this"), "say this"),
+        (KeyboardInterrupt(), "interrupted"),
+        (FileNotFoundError(2, "No such file or directory", "/a/b"), "/a/b: No such file or directory"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero; debug=on shows where"),
+    ],
+)
+def test_every_exception_is_one_line(error, text):
+    assert explain(error) == text

@@ -1,0 +1,113 @@
+"""Every option on disk composes and fits the signature of its target."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from regraft import config
+from regraft.paths import conf_folder
+
+GROUPS = sorted(p.name for p in conf_folder().iterdir() if p.is_dir() and p.name != "hydra")
+OPTIONS = [
+    (path.parent.name, path.stem)
+    for path in sorted(conf_folder().glob("*/*.yaml"))
+    if path.parent.name != "hydra"
+]
+OVERLAYS = ("strategy", "quadrant", "preset", "sweep", "debug")
+NEEDED = {
+    ("data", "image_folder"): ["data.root=x"],
+    ("backbone", "timm"): ["backbone.name=resnet18"],
+    ("freeze", "custom"): ["freeze.actions=[keep,keep,tune,tune,tune]"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra():
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield
+
+
+def composed(*overrides):
+    return compose("config", [*overrides, "output_dir=x"])
+
+
+def test_there_are_the_groups_that_are_promised():
+    assert GROUPS == sorted(
+        "backbone callbacks data debug freeze head logger optimizer preset quadrant scheduler "
+        "strategy sweep trainer".split()
+    )
+    assert len(OPTIONS) > 40
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_fits_its_target(group, option):
+    cfg = composed(f"{group}={option}", *NEEDED.get((group, option), []))
+    config.check(cfg)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_opens_with_a_comment_that_says_what_it_is_for(group, option):
+    lines = (conf_folder() / group / f"{option}.yaml").read_text().splitlines()
+    if group in OVERLAYS:
+        assert lines.pop(0) == "# @package _global_"  # Hydra reads it on the first line only
+    assert lines[0].startswith("# ")
+    assert "@package" not in "".join(lines)
+
+
+@pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] in OVERLAYS])
+def test_an_overlay_lands_at_the_top_and_not_under_its_own_name(group, option):
+    cfg = composed(f"{group}={option}")
+    assert "defaults" not in cfg
+    assert not {"hydra", "trainer", "data"} & set((cfg.get(group) or {}).keys())
+
+
+STRATEGIES = [option for group, option in OPTIONS if group == "strategy"]
+PRESETS = [option for group, option in OPTIONS if group in ("preset",)]
+
+
+@pytest.mark.parametrize(("preset", "strategy"), list(itertools.product(PRESETS, STRATEGIES)))
+def test_under_a_preset_strategies_still_differ(preset, strategy):
+    """A literal in a preset would make a sweep over strategies train the same thing again."""
+    plain, under = composed(f"strategy={strategy}"), composed(f"strategy={strategy}", f"preset={preset}")
+    for key in ("freeze", "head", "optimizer", "strategy"):
+        assert OmegaConf.to_container(under[key]) == OmegaConf.to_container(plain[key])
+
+
+def test_the_command_line_wins_over_the_strategy():
+    cfg = composed(
+        "strategy=finetune", "freeze=first", "freeze.stages=2", "optimizer=sgd", "optimizer.lr=3e-4"
+    )
+    config.check(cfg)
+    assert cfg.freeze == {
+        "_target_": "regraft.plan.first",
+        "stages": 2,
+        "above": "tune",
+        "fixed_norm_below": cfg.freeze.fixed_norm_below,
+    }
+    assert cfg.optimizer._target_ == "regraft.optim.sgd"
+    assert (cfg.optimizer.lr, cfg.optimizer.backbone_ratio) == (3e-4, 0.1)
+    assert cfg.strategy.name == "finetune"
+
+
+def test_strategies_own_ratios_and_never_a_learning_rate():
+    for path in sorted((conf_folder() / "strategy").glob("*.yaml")):
+        node = OmegaConf.load(path)
+        assert not {"lr", "weight_decay"} & set(node.get("optimizer") or {}), path
+
+
+def test_each_textbook_cell_has_its_strategy():
+    cells = {composed(f"strategy={s}").strategy.quadrant: s for s in STRATEGIES}
+    cells.pop(None)
+    assert cells == {
+        "small_similar": "feature_extraction",
+        "big_similar": "finetune",
+        "big_dissimilar": "scratch",
+        "small_dissimilar": "collect",
+    }
+
+
+def test_the_tree_is_packaged_beside_an_init_file():
+    assert Path(conf_folder() / "__init__.py").is_file()

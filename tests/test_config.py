@@ -1,0 +1,104 @@
+from typing import Annotated, Literal
+
+import pytest
+from annotated_types import Gt
+from omegaconf import OmegaConf
+
+from regraft import config
+from regraft.errors import RegraftError
+
+
+def thing(fact, *, rate: Annotated[float, Gt(0)], kind: Literal["a", "b"] = "a", note: str = ""):
+    """What the tests build."""
+    if note == "user":
+        raise RegraftError("told the user")
+    return fact, rate, kind
+
+
+HERE = f"{__name__}.thing"
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch):
+    monkeypatch.setenv("REGRAFT_TRUST", __name__.partition(".")[0])
+
+
+def job(**node):
+    node = {"_target_": "regraft.head.mlp", "hidden": 8, "dropout": 0.1} | node
+    return OmegaConf.create({"seed": 0, "output_dir": "x", "head": node})
+
+
+def test_a_right_job_passes():
+    config.check(job())
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"dropuot": 0.1}, r"head.dropuot: .* no such option; did you mean 'dropout'"),
+        ({"hidden": "abc"}, r"head.hidden=abc: input should be a valid integer"),
+        ({"hidden": 0}, r"head.hidden=0: input should be greater than 0"),
+        ({"hidden": 1.5}, r"head.hidden=1.5: .*integer"),
+        ({"dropout": 1.0}, r"head.dropout=1.0: input should be less than 1"),
+        ({"dropout": "0.5"}, r"head.dropout=0.5: .*number"),
+        ({"features": 3}, r"head.features: .* no such option"),
+        ({"hidden": "???"}, r"head.hidden is not set; add head.hidden=<value>"),
+        ({"_target_": "regraft.head.mpl"}, r"no such class or function"),
+        ({"_target_": "os.system", "command": "true"}, r"not from a trusted module"),
+    ],
+)
+def test_a_wrong_key_is_one_line(node, message):
+    with pytest.raises(RegraftError, match=message) as caught:
+        config.check(job(**node))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absent_key_is_named():
+    cfg = job()
+    del cfg.head.hidden
+    with pytest.raises(RegraftError, match=r"head.hidden is not set"):
+        config.check(cfg)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, "abc", None, 1.5])
+def test_a_seed_is_a_whole_number_in_range(seed):
+    cfg = job()
+    cfg.seed = seed
+    with pytest.raises(RegraftError, match="seed"):
+        config.check(cfg)
+
+
+def test_types_of_other_peoples_targets_are_checked_too():
+    cfg = job()
+    cfg.trainer = {"_target_": "pytorch_lightning.Trainer", "max_epochs": "many"}
+    with pytest.raises(RegraftError, match=r"trainer.max_epochs=many"):
+        config.check(cfg)
+    cfg.trainer = {"_target_": "pytorch_lightning.Trainer", "max_epoch": 3}
+    with pytest.raises(RegraftError, match=r"trainer.max_epoch: .*did you mean 'max_epochs'"):
+        config.check(cfg)
+
+
+def test_facts_go_by_position_and_choices_by_name():
+    node = OmegaConf.create({"_target_": HERE, "rate": 0.5})
+    assert config.build(node, 7) == (7, 0.5, "a")
+    assert config.factory(node, 7)() == (7, 0.5, "a")
+    assert config.build(node, 7, kind="b") == (7, 0.5, "b")
+
+
+def test_an_error_for_the_user_comes_through_the_builder_as_it_is():
+    node = OmegaConf.create({"_target_": HERE, "rate": 0.5, "note": "user"})
+    with pytest.raises(RegraftError, match=r"^told the user$"):
+        config.build(node, 7)
+
+
+def test_nothing_untrusted_is_ever_called(tmp_path, monkeypatch):
+    monkeypatch.delenv("REGRAFT_TRUST")
+    node = OmegaConf.create({"_target_": "pathlib.Path.touch", "self": str(tmp_path / "made")})
+    with pytest.raises(RegraftError, match="REGRAFT_TRUST=pathlib"):
+        config.build(node)
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_interpolation_that_leads_nowhere_is_one_line():
+    with pytest.raises(RegraftError, match="config: "):
+        config.resolved(OmegaConf.create({"a": "${nowhere}"}))

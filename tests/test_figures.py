@@ -1,0 +1,125 @@
+import time
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from regraft.figures import Bar, Panel, confusion_matrix, curves, quadrants, shorten
+
+HISTORY = [
+    {
+        "epoch": e,
+        "train/loss": 1 / (e + 1),
+        "val/loss": 1.2 / (e + 1),
+        "val/acc": 0.9 - (e - 6) ** 2 / 99,
+    }
+    for e in range(10)
+]
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("L"))
+
+
+def grid(**changes):
+    bar = {"mean": 0.8, "interval": (0.75, 0.85), **changes}
+    bars = (Bar("feature_extraction", **bar), Bar("finetune", 0.7, (0.6, 0.8)))
+    return {"small_similar": Panel("fractals, 20 classes × 5 images", bars)}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [HISTORY, HISTORY[:1], [{"epoch": 0}], [], [{"epoch": 0, "train/loss": float("nan")}]],
+    ids=["ten epochs", "one epoch", "nothing measured", "no epoch", "NaN"],
+)
+def test_curves_of_any_length_can_be_drawn(tmp_path, history):
+    curves(history, tmp_path / "curves.png")
+    assert pixels(tmp_path / "curves.png").shape == (390, 1040)
+
+
+def test_the_best_epoch_is_the_highest_accuracy_unless_told(tmp_path):
+    for name, best in (("found", None), ("same", 6), ("told", 2)):
+        curves(HISTORY, tmp_path / name, best=best)
+    found, same, told = ((tmp_path / n).read_bytes() for n in ("found", "same", "told"))
+    assert found == same != told
+
+
+@pytest.mark.parametrize("k", [2, 20, 100, 1000])
+def test_a_confusion_matrix_of_any_size_fits(tmp_path, k):
+    true = np.arange(3 * k) % k
+    confusion_matrix(true, true[::-1], [f"class number {i}" for i in range(k)], tmp_path / "m.png")
+    height, width = pixels(tmp_path / "m.png").shape
+    assert height == width
+    assert 300 < width < 1700
+
+
+def test_right_answers_are_dark_on_the_diagonal(tmp_path):
+    confusion_matrix([0, 0, 1, 1], [0, 0, 1, 1], ["a", "b"], tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as image:
+        red, _, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=int), -1, 0)
+    down, along = np.nonzero((red < 30) & (blue > 90))
+    assert np.corrcoef(down, along)[0, 1] > 0.6
+
+
+def test_class_names_are_not_formulas_and_may_be_in_any_script(tmp_path):
+    names = ["$\\frac{", "$5 and $10", "漢字\n", "a" * 300]
+    confusion_matrix([0, 1, 2, 3], [0, 1, 2, 3], names, tmp_path / "m.png")
+    assert pixels(tmp_path / "m.png").min() < 100
+
+
+def test_long_names_keep_their_ends():
+    assert shorten("n02085620-Chihuahua dog", 12) == "n02085…a dog"
+    assert len(shorten("x" * 99, 13)) == 13
+    assert shorten("short", 12) == "short"
+
+
+def test_the_grid_is_twice_as_wide_as_a_readme_shows_it(tmp_path):
+    quadrants(grid(), tmp_path / "q.png", title="$a title$", footnote="A footnote. " * 20)
+    assert pixels(tmp_path / "q.png").shape[1] == 1660
+
+
+def test_textbook_winner_tie_note_and_failure_are_each_seen_in_the_grid(tmp_path):
+    looks = [
+        {},
+        {"textbook": True},
+        {"mark": "winner"},
+        {"mark": "tie"},
+        {"note": "about 30 more images " * 8},
+        {"mean": None, "interval": None, "note": "failed"},
+        {"interval": None},
+    ]
+    seen = set()
+    for number, look in enumerate(looks):
+        quadrants(grid(**look), tmp_path / f"{number}.png")
+        seen.add(pixels(tmp_path / f"{number}.png").tobytes())
+    assert len(seen) == len(looks)
+
+
+def test_a_grid_of_nothing_can_be_drawn(tmp_path):
+    quadrants({}, tmp_path / "q.png")
+    assert pixels(tmp_path / "q.png").min() < 100
+
+
+def test_the_users_matplotlib_settings_change_nothing_and_are_not_changed(tmp_path):
+    quadrants(grid(), tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 22, "axes.facecolor": "black", "text.color": "red"}):
+        before = dict(matplotlib.rcParams)
+        quadrants(grid(), tmp_path / "b.png")
+        assert dict(matplotlib.rcParams) == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_the_two_pictures_of_a_run_cost_little(tmp_path):
+    rng = np.random.default_rng(0)
+    true, names = rng.integers(0, 20, 1000), [f"class {i}" for i in range(20)]
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        curves(HISTORY, tmp_path / "c.png")
+        confusion_matrix(true, true, names, tmp_path / "m.png")
+        spent.append(time.process_time() - start)
+    assert min(spent) < 1.2  # about 0.3 s; the rest is for slow machines

@@ -1,0 +1,88 @@
+import pytest
+
+from regraft import plan
+from regraft.errors import RegraftError
+from regraft.plan import Plan
+
+FEW = {"fixed_norm_below": 0}
+
+
+def test_first_keeps_the_stages_next_to_the_input():
+    made = plan.first(5, 100, stages=2, above="reset", **FEW)
+    assert made.actions == ("keep", "keep", "reset", "reset", "reset")
+    assert made.frozen(0.0) == {0, 1}
+    assert not made.all_kept
+
+
+def test_everything_keeps_all_and_none_keeps_nothing():
+    assert plan.everything(3, 100).all_kept
+    assert plan.none(3, 100, above="tune", **FEW).frozen(0.0) == frozenset()
+    assert plan.none(3, 100, above="reset", **FEW).actions == ("reset",) * 3
+
+
+def test_the_first_stages_alone_are_all_kept_when_the_rest_is_dropped():
+    made = plan.first(4, 100, stages=2, above="drop", **FEW)
+    assert made.all_kept
+    assert made.indices("drop") == (2, 3)
+
+
+def test_gradual_thaws_from_the_top_and_stays_thawed():
+    made = plan.gradual(4, 100, begin=0.2, end=0.8, **FEW)
+    frozen = [made.frozen(progress / 100) for progress in range(101)]
+
+    assert frozen[0] == {0, 1, 2, 3}
+    assert frozen[21] == {0, 1, 2}
+    assert frozen[100] == frozenset()
+    for before, after in zip(frozen, frozen[1:], strict=False):
+        assert after <= before
+        assert after == set(range(len(after)))  # always the stages next to the input
+
+
+def test_equal_begin_and_end_thaw_everything_at_once():
+    made = plan.gradual(4, 100, begin=0.5, end=0.5, **FEW)
+    assert {len(made.frozen(p / 100)) for p in range(101)} == {0, 4}
+
+
+def test_few_images_fix_the_norms_of_tuned_stages_but_not_of_reset_ones():
+    assert plan.none(3, 99, above="tune", fixed_norm_below=100).fixed_norm
+    assert not plan.none(3, 100, above="tune", fixed_norm_below=100).fixed_norm
+    assert not plan.none(3, 99, above="reset", fixed_norm_below=100).fixed_norm
+
+
+def test_a_kept_stage_above_a_trained_one_is_refused_unless_surgical():
+    actions = ["tune", "keep", "keep"]
+    with pytest.raises(RegraftError, match="kept above stage 0.*surgical=true"):
+        plan.custom(3, 100, actions=actions, **FEW)
+    assert plan.custom(3, 100, actions=actions, surgical=True, **FEW).frozen(0.0) == {1, 2}
+
+
+@pytest.mark.parametrize("actions", [["drop", "tune", "tune"], ["keep", "drop", "tune"]])
+def test_only_the_last_stages_can_be_dropped(actions):
+    with pytest.raises(RegraftError, match="only the last stages"):
+        plan.custom(3, 100, actions=actions, **FEW)
+
+
+def test_dropping_every_stage_is_refused():
+    with pytest.raises(RegraftError, match="every stage is dropped"):
+        plan.first(3, 100, stages=0, above="drop", **FEW)
+
+
+def test_more_stages_than_there_are_is_refused():
+    with pytest.raises(RegraftError, match=r"freeze.stages=9: the backbone has 5 stages"):
+        plan.first(5, 100, stages=9, above="tune", **FEW)
+
+
+def test_as_many_actions_as_stages_are_needed():
+    with pytest.raises(RegraftError, match="names 2 stages, but the backbone has 3"):
+        plan.custom(3, 100, actions=["keep", "tune"], **FEW)
+
+
+def test_gradual_backwards_is_refused():
+    with pytest.raises(RegraftError, match="later than"):
+        plan.gradual(3, 100, begin=0.9, end=0.1, **FEW)
+
+
+def test_frozen_at_the_boundary_is_exact():
+    made = Plan(("tune", "tune"), (0.5, 0.0))
+    assert made.frozen(0.4999) == {0}
+    assert made.frozen(0.5) == frozenset()

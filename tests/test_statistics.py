@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from regraft.statistics import (
+    Answers,
+    Scores,
+    compare,
+    holm,
+    interval,
+    judge,
+    mcnemar,
+    over_seeds,
+    paired_t,
+    two_proportions,
+    wilson,
+)
+
+
+def scores(name, accs, images=1000):
+    return Scores(name, dict(enumerate(accs)), images)
+
+
+def answers(correct, images="the same"):
+    return Answers(images, np.array(correct, dtype=bool))
+
+
+def test_the_wilson_interval_is_the_textbooks():
+    assert wilson(0.9, 100) == pytest.approx(
+        stats.binomtest(90, 100).proportion_ci(method="wilson")
+    )
+    assert wilson(1.0, 50)[1] == 1.0
+    assert 0.9 < wilson(1.0, 50)[0] < 1.0
+    assert wilson(0.0, 50)[0] == 0.0
+
+
+def test_the_interval_over_seeds_is_students():
+    accs = [0.80, 0.82, 0.87]
+    expected = stats.t.interval(0.95, 2, np.mean(accs), stats.sem(accs))
+    assert over_seeds(accs) == pytest.approx(expected)
+    assert over_seeds([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    assert over_seeds([0.1, 0.9]) == (0.0, 1.0)
+
+
+def test_the_interval_is_never_narrower_than_over_the_test_images():
+    assert interval(scores("a", [0.9, 0.9, 0.9], images=100)) == pytest.approx(wilson(0.9, 100))
+    assert interval(scores("a", [0.9], images=100)) == pytest.approx(wilson(0.9, 100))
+    assert interval(scores("a", [0.5, 0.9], images=100)) == (0.0, 1.0)
+    assert interval(scores("a", [0.9], images=None)) is None
+
+
+def test_paired_differences_are_tested_with_students_t():
+    differences = [0.02, 0.03, 0.01]
+    assert paired_t(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert paired_t([0.0, 0.0]) == 1.0
+    assert paired_t([0.1, 0.1]) == 0.0
+
+
+def test_mcnemar_is_the_exact_test_of_the_discordant_images():
+    assert mcnemar(5, 0) == pytest.approx(2 * 0.5**5)
+    assert mcnemar(8, 2) == mcnemar(2, 8) == pytest.approx(stats.binomtest(8, 10).pvalue)
+    assert mcnemar(0, 0) == 1.0
+
+
+def test_two_proportions_are_the_pooled_z_test():
+    table = [[90, 10], [75, 25]]
+    expected = stats.chi2_contingency(table, correction=False).pvalue
+    assert two_proportions(0.90, 100, 0.75, 100) == pytest.approx(expected)
+    assert two_proportions(1.0, 10, 1.0, 10) == 1.0
+
+
+def test_holm_corrects_step_by_step_and_keeps_the_order():
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_a_clear_and_steady_difference_wins():
+    verdict = judge([scores("a", [0.70, 0.72, 0.71]), scores("b", [0.90, 0.93, 0.91])])
+    assert verdict.winners == ("b",)
+    assert verdict.comparisons["a"].behind == pytest.approx(0.61 / 3)
+
+
+def test_differences_that_scatter_over_seeds_are_a_tie_though_many_images_agree():
+    verdict = judge([scores("a", [0.7, 0.9, 0.8]), scores("b", [0.9, 0.85, 0.88])])
+    assert verdict.best == "b"
+    assert verdict.winners == ("a", "b")
+
+
+def test_no_spread_over_seeds_makes_no_winner_of_a_hair():
+    verdict = judge([scores("a", [0.96] * 3, images=500), scores("b", [0.964] * 3, images=500)])
+    assert verdict.winners == ("a", "b")
+
+
+def test_no_spread_over_seeds_is_no_division_by_zero():
+    assert judge([scores("a", [0.5] * 3), scores("b", [0.5] * 3)]).winners == ("a", "b")
+    assert judge([scores("a", [0.5] * 3), scores("b", [0.9] * 3)]).winners == ("b",)
+
+
+def test_one_seed_is_judged_by_the_images_that_only_one_got_right():
+    right = np.ones(400, dtype=bool)
+    a, b = right.copy(), right.copy()
+    a[:30] = False  # b is right wherever a is, and on 12 more
+    b[:18] = False
+    paired = [
+        Scores(name, {0: correct.mean()}, 400, {0: answers(correct)})
+        for name, correct in (("a", a), ("b", b))
+    ]
+    assert judge(paired).winners == ("b",)
+    assert compare(paired[1], paired[0]).p == pytest.approx(2 * 0.5**12)
+    unpaired = [Scores(s.name, s.acc, s.images) for s in paired]
+    assert judge(unpaired).winners == ("a", "b")
+
+
+def test_answers_about_other_images_are_not_paired():
+    one = Scores("one", {0: 0.9}, 10, {0: answers([1] * 9 + [0])})
+    other = Scores("other", {0: 0.5}, 10, {0: answers([1] * 5 + [0] * 5, images="others")})
+    assert compare(one, other).p == pytest.approx(two_proportions(0.9, 10, 0.5, 10))
+
+
+def test_only_seeds_that_both_have_are_paired():
+    a, b = Scores("a", {0: 0.9, 1: 0.8}, 100), Scores("b", {1: 0.7, 2: 0.1}, 100)
+    assert compare(a, b).behind == pytest.approx(0.1)
+
+
+def test_many_contenders_need_a_clearer_difference():
+    best, second = scores("best", [0.85], images=400), scores("second", [0.79], images=400)
+    assert judge([best, second]).winners == ("best",)
+    others = [scores(f"as good {i}", [0.79], images=400) for i in range(5)]
+    assert len(judge([best, second, *others]).winners) == 7
