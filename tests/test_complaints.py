@@ -9,7 +9,10 @@ from regraft.errors import RegraftError
     [
         (RegraftError("say\n this"), "say this"),
         (KeyboardInterrupt(), "interrupted"),
-        (FileNotFoundError(2, "No such file or directory", "/a/b"), "/a/b: No such file or directory"),
+        (
+            FileNotFoundError(2, "No such file or directory", "/a/b"),
+            "/a/b: No such file or directory",
+        ),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero; debug=on shows where"),
     ],
 )

@@ -1,3 +1,4 @@
+import itertools
 import json
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_subsets_are_class_balanced_nested_and_differ_between_replicates():
     for chain in subsets.values():
         for size, subset in zip(sizes, chain, strict=True):
             assert np.unique(labels[subset], return_counts=True)[1].tolist() == [size] * 3
-        for small, large in zip(chain, chain[1:], strict=False):
+        for small, large in itertools.pairwise(chain):
             assert set(small) < set(large)
     assert set(subsets[0][0]) != set(subsets[1][0])
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from regraft import plan
@@ -33,7 +35,7 @@ def test_gradual_thaws_from_the_top_and_stays_thawed():
     assert frozen[0] == {0, 1, 2, 3}
     assert frozen[21] == {0, 1, 2}
     assert frozen[100] == frozenset()
-    for before, after in zip(frozen, frozen[1:], strict=False):
+    for before, after in itertools.pairwise(frozen):
         assert after <= before
         assert after == set(range(len(after)))  # always the stages next to the input
 

@@ -49,7 +49,9 @@ def test_a_file_is_read_whatever_wraps_the_names(donor, tmp_path, prefix, suffix
 
 
 def test_only_the_stages_that_want_weights_get_them(donor, tmp_path):
-    save_file({n: t.contiguous() for n, t in donor.net.state_dict().items()}, tmp_path / "w.safetensors")
+    save_file(
+        {n: t.contiguous() for n, t in donor.net.state_dict().items()}, tmp_path / "w.safetensors"
+    )
     net, fresh = backbone(tmp_path / "w.safetensors"), backbone()
     net.graft(pretrained=[0, 1])
 

@@ -1,4 +1,4 @@
-"""The narrow door to timm: a network as ordered stages that can be kept, tuned, reset or dropped."""
+"""The narrow door to timm: a network as ordered stages to keep, tune, reset or drop."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -141,7 +141,7 @@ def _create(name: str, size: int | None) -> nn.Module:
     try:
         config = timm.get_pretrained_cfg(name, allow_unregistered=True)
         # Only networks with position embeddings or windows need to know their input size.
-        options = {"img_size": size} if size and config and config.fixed_input_size else {}
+        options: Any = {"img_size": size} if size and config and config.fixed_input_size else {}
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
     except Exception as error:  # timm raises whatever the model's constructor raises
         raise RegraftError(f"backbone.name={name}: timm cannot build it: {error}") from error
@@ -166,7 +166,7 @@ def _stages(net: Any) -> tuple[Stage, ...]:
     """
     named = [*net.named_parameters(), *net.named_buffers()]
     try:
-        groups = group_with_matcher(named, net.group_matcher(coarse=True))
+        groups = group_with_matcher(iter(named), net.group_matcher(coarse=True))
     except (AttributeError, AssertionError, NotImplementedError) as error:
         name = type(net).__name__
         raise RegraftError(

@@ -58,7 +58,7 @@ class Classifier(pl.LightningModule):
         logits = self(inputs)
         loss = self.loss(logits, labels)
         self.train_acc(logits, labels)
-        log = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+        log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
         self.log("train/loss", loss, **log)
         self.log("train/acc", self.train_acc, **log)
         return loss

@@ -1,4 +1,4 @@
-"""The collect strategy's measuring: the same head on nested subsets of features already computed."""
+"""How `collect` measures: the same head on nested subsets of features computed already."""
 
 import math
 from collections.abc import Callable
@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from regraft import forecast
 from regraft.classifier import Classifier
@@ -19,8 +18,15 @@ from regraft.forecast import Collect
 from regraft.head import Head
 from regraft.plan import Plan, Strategy
 
-# A subset of ten images is one batch: as many epochs as the whole set gets would leave it untrained.
+# A subset of ten images is one batch: as many epochs as for the whole set would not train it.
 MIN_STEPS = 200
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
 
 
 def refuse_unless_frozen(strategy: Strategy | Collect, plan: Plan) -> None:
@@ -48,7 +54,6 @@ def answer(
 
     def train_and_score(subset: np.ndarray, replicate: int) -> float:
         torch.manual_seed(cfg.seed + replicate)
-        part = data.subset(torch.as_tensor(subset))
         model = Classifier(
             classifier.backbone,
             classifier.plan,
@@ -58,9 +63,12 @@ def answer(
             classifier.classes,
             from_features=True,
         )
-        trainer = _quick_trainer(cfg.trainer, steps_per_epoch=len(part.train_dataloader()))
-        trainer.fit(model, part.train_dataloader())
-        [scores] = trainer.validate(model, part.val_dataloader(), verbose=False)
+        # One long epoch: Lightning spends more on a short one than a head does on its steps.
+        batches = math.ceil(len(subset) / data.batch_size)
+        passes = max(cfg.trainer.max_epochs, math.ceil(MIN_STEPS / batches))
+        trainer = build(cfg.trainer, max_epochs=1, **QUIET)
+        trainer.fit(model, data.only(torch.as_tensor(subset), passes))
+        [scores] = trainer.validate(model, data.val_dataloader(), verbose=False)
         return scores["val/acc"]
 
     points = forecast.measure(strategy, labels, train_and_score, seed=cfg.seed)
@@ -68,18 +76,3 @@ def answer(
     found = forecast.forecast(points, strategy.target_acc, val_images=images)
     forecast.write(found, Path(cfg.output_dir))
     return found.as_dict()
-
-
-def _quick_trainer(node: DictConfig, *, steps_per_epoch: int) -> pl.Trainer:
-    """The run's own trainer without anything that watches or writes."""
-    least = math.ceil(MIN_STEPS / steps_per_epoch)
-    longer = OmegaConf.merge(node, {"max_epochs": max(node.max_epochs, least)})
-    assert isinstance(longer, DictConfig)
-    return build(
-        longer,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )

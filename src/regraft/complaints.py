@@ -1,4 +1,4 @@
-"""Any exception as the one line that a person reads, with the nearest right word for a wrong one."""
+"""Any exception as the one line that a person reads, with the nearest right word."""
 
 import re
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def _unknown_key(error: ConfigCompositionException) -> str:
 
 
 def _nearest(key: str) -> str:
-    """The key or group that is spelt alike, has the same last word, or belongs to another option."""
+    """The key that is spelt alike, has the same last word, or belongs to another option."""
     owners: dict[str, list[str]] = {}
     for path in sorted(conf_folder().rglob("*.yaml")):
         for known in _keys_in(path):
@@ -84,7 +84,7 @@ def _keys_in(path: Path) -> Iterator[str]:
 
 
 def _paths(node: DictConfig, prefix: str) -> Iterator[str]:
-    for key in node:
+    for key in map(str, node):
         if key not in ("defaults", "hydra"):
             yield f"{prefix}{key}"
             child = node._get_node(key)

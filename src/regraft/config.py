@@ -84,9 +84,7 @@ def _check_node(key: str, node: dict[str, Any]) -> None:
         raise RegraftError(f"{key}._target_={target}: no such class or function") from error
     parameters = inspect.signature(function).parameters
     ours = target.startswith("regraft.")
-    choices = {
-        name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours
-    }
+    choices = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours}
     given = {name: value for name, value in node.items() if not name.startswith("_")}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints = _hints(function)

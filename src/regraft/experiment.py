@@ -15,6 +15,7 @@ from regraft import collect, features, optim, outputs, summary, tracking
 from regraft.classifier import Classifier, stack
 from regraft.config import build, check, factory, resolved
 from regraft.data.images import Images
+from regraft.features import Features
 from regraft.forecast import Collect
 from regraft.plan import graft
 from regraft.progress import Bar, History
@@ -57,9 +58,7 @@ def run(cfg: DictConfig) -> float:
         plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
         collect.refuse_unless_frozen(strategy, plan)
         weights = graft(plan, backbone)
-        make_head = factory(
-            cfg.head, backbone.out_features, backbone.map_shape, images.num_classes
-        )
+        make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
         head = make_head()
         once = plan.all_kept and features.fit_in_memory(backbone, head, images)
         ratios = optim.ratios(
@@ -90,10 +89,10 @@ def run(cfg: DictConfig) -> float:
 
         # Judge the best weights: chosen on the validation split, tested once.
         record.add(checkpoint=load_best(trainer, classifier, folder))
-        val, test = map(stack, trainer.predict(classifier, datamodule=data))
+        val, test = map(stack, trainer.predict(classifier, datamodule=data) or ())
         record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
         record.add(cost={"images_forwarded": backbone.images_forwarded})
-        if isinstance(strategy, Collect):
+        if isinstance(strategy, Collect) and isinstance(data, Features):
             record.add(forecast=collect.answer(strategy, classifier, data, make_head, cfg))
         outputs.write(record, images, {"val": val, "test": test}, history.rows)
     summary.show_result(console, record)
@@ -128,7 +127,9 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
 
 def cost(classifier: Classifier, fit_s: float) -> dict[str, Any]:
     """What the training took: seconds, parameters, and whether features were computed once."""
-    trained = {id(p) for group in classifier.trainer.optimizers[0].param_groups for p in group["params"]}
+    trained = {
+        id(p) for group in classifier.trainer.optimizers[0].param_groups for p in group["params"]
+    }
     parameters = [p for part in (classifier.backbone, classifier.head) for p in part.parameters()]
     return {
         "fit_s": round(fit_s, 3),

@@ -8,28 +8,37 @@ import torch
 from torch import Tensor
 
 from regraft.backbone import Backbone
-from regraft.data.images import Images
+from regraft.data.images import Images, SplitName
 from regraft.head import Head
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 MAX_BYTES = 4 * 2**30
 
 
 class Batches:
     """Batches of whole tensors by index, shuffled or in order: no loop over samples."""
 
-    def __init__(self, features: Tensor, labels: Tensor, batch_size: int, *, shuffle: bool) -> None:
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        passes: int = 1,  # over the data before this counts as an epoch
+    ) -> None:
         self.features, self.labels = features, labels
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
 
     def __len__(self) -> int:
-        return len(self._sizes())
+        return len(self._sizes()) * self.passes
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self.labels)
-        order = torch.randperm(count) if self.shuffle else torch.arange(count)
-        for part in order.split(self._sizes()):
-            yield self.features[part], self.labels[part]
+        for _ in range(self.passes):
+            order = torch.randperm(count) if self.shuffle else torch.arange(count)
+            for part in order.split(self._sizes()):
+                yield self.features[part], self.labels[part]
 
     def _sizes(self) -> list[int]:
         full, rest = divmod(len(self.labels), self.batch_size)
@@ -46,11 +55,10 @@ class Features(pl.LightningDataModule):
         super().__init__()
         self.tensors, self.batch_size = tensors, batch_size
 
-    def subset(self, indices: Tensor) -> "Features":
-        """The same with these training images only."""
-        features, labels = self.tensors["train"]
-        train = (features[indices], labels[indices])
-        return Features({**self.tensors, "train": train}, self.batch_size)
+    def only(self, indices: Tensor, passes: int) -> Batches:
+        """These training images only, so many times over."""
+        features, labels = (tensor[indices] for tensor in self.tensors["train"])
+        return Batches(features, labels, self.batch_size, shuffle=True, passes=passes)
 
     def train_dataloader(self) -> Batches:
         return Batches(*self.tensors["train"], self.batch_size, shuffle=True)
@@ -70,10 +78,10 @@ def fit_in_memory(backbone: Backbone, head: Head, images: Images) -> bool:
 
 @torch.no_grad()
 def compute(backbone: Backbone, head: Head, images: Images, trainer: pl.Trainer) -> Features:
-    """Send every image through the trunk once, in evaluation mode; features come back to the CPU."""
+    """Send every image through the trunk once, in evaluation mode; features end on the CPU."""
     device = trainer.strategy.root_device
     backbone.to(device).eval()
-    tensors = {}
+    tensors: dict[str, tuple[Tensor, Tensor]] = {}
     for split in SPLITS:
         outputs, labels = [], []
         for inputs, targets in images.loader(split, shuffle=False):

@@ -11,8 +11,10 @@ doubts, added draw by draw:
 - the model: no curve family fits everywhere (Viering & Loog 2022), so half of the draws have an
   exponent near -1/2, half the one that fits them best, and all miss by up to 8 % of the error more,
   in full from four times the data on: 2 to 4 points there where the error is 0.3 to 0.5.
-A curve that has not begun to bend yet is beyond all this: it is refused as "steep" where it can be
-told from a bent one, and a forecast past four times the data stays a guess.
+Measured at four times the data, 36 cases each: the interval held the true accuracy of logistic
+regression on the digits' pixels in 33, of nearest neighbour in 24 (which did better than forecast).
+It does not hold for curves that have not begun to bend, mostly below 20 %: their forecast is far
+too low. They are refused as "steep" where replicates can tell, else answered with "may not".
 """
 
 import json
@@ -362,7 +364,7 @@ def _invert(target_acc: float, alpha: float, eta: float, gamma: float) -> float:
 
 def _total(curve: Curve, target_acc: float) -> dict[str, float]:
     """Whole images per class for the target, more than now; the interval ends at the horizon."""
-    grid = np.geomspace(curve.now, FARTHEST * curve.now, 2000)
+    grid = np.geomspace(curve.now, FARTHEST * curve.now, 500)
     low, high = ((*grid[band >= target_acc], math.inf)[0] for band in curve.band(grid)[::-1])
     estimate = _invert(target_acc, curve.alpha, curve.eta, curve.gamma)
     total = {"estimate": estimate, "low": min(low, estimate), "high": max(high, estimate)}

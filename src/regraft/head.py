@@ -28,7 +28,9 @@ class Head(nn.Module):
         return self.layers(features)
 
 
-def linear(features: int, map_shape: Shape | None, num_classes: int, *, dropout: Rate = 0.0) -> Head:
+def linear(
+    features: int, map_shape: Shape | None, num_classes: int, *, dropout: Rate = 0.0
+) -> Head:
     """One linear layer on the pooled features."""
     return Head("pooled", nn.Dropout(dropout), _logits(features, num_classes))
 

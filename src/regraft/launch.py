@@ -126,4 +126,8 @@ def _time_left(folder: Path, jobs: int) -> str:
         return ""
     spent = time.time() - (folder / SWEEP).stat().st_mtime
     seconds = spent / len(done) * (jobs - len(done))
-    return f" · about {seconds / 60:.0f} min left" if seconds > 90 else f" · about {seconds:.0f} s left"
+    return (
+        f" · about {seconds / 60:.0f} min left"
+        if seconds > 90
+        else f" · about {seconds:.0f} s left"
+    )

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from regraft.backbone import Backbone
 from regraft.plan import Plan
@@ -87,7 +89,7 @@ def adamw(
         backbone_ratio=backbone_ratio,
         stage_decay=stage_decay,
     )
-    return AdamW(groups, betas=(betas[0], betas[1]))
+    return AdamW(groups, betas=(betas[0], betas[1]), fused=True)
 
 
 def sgd(
@@ -112,7 +114,7 @@ def sgd(
         backbone_ratio=backbone_ratio,
         stage_decay=stage_decay,
     )
-    return SGD(groups, momentum=momentum, nesterov=momentum > 0)
+    return SGD(groups, momentum=momentum, nesterov=momentum > 0, fused=True)
 
 
 def cosine(optimizer: Optimizer, steps: int, *, warmup: Fraction) -> LRScheduler:
@@ -140,6 +142,15 @@ def onecycle(
         div_factor=div,
         cycle_momentum=momentum,
     )
+
+
+def ema(*, decay: Fraction) -> WeightAveraging:
+    """Evaluate and keep a moving average of the weights instead of the last ones.
+
+    Lightning's own callback averages as decay·a + (1 − decay)·b, which rounds: with it, frozen
+    weights change in the last bit. Interpolating leaves equal numbers equal.
+    """
+    return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:

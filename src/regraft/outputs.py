@@ -8,10 +8,10 @@ import wandb
 from torch import Tensor
 
 from regraft import figures
-from regraft.data.images import Images
+from regraft.data.images import Images, SplitName
 from regraft.tracking import Record
 
-Predictions = dict[str, tuple[Tensor, Tensor]]
+Predictions = dict[SplitName, tuple[Tensor, Tensor]]
 MISTAKES = 16
 
 
@@ -74,5 +74,5 @@ def _mistakes(images: Images, probabilities: Tensor, labels: Tensor) -> wandb.Ta
 
 
 def _table(rows: list[dict[str, Any]]) -> wandb.Table:
-    columns = list(rows[0])
+    columns: list[Any] = list(rows[0])
     return wandb.Table(columns=columns, data=[[row[name] for name in columns] for row in rows])

@@ -40,7 +40,9 @@ class Plan:
             )
         dropped = self.indices("drop")
         if dropped and dropped != tuple(range(dropped[0], len(self.actions))):
-            raise RegraftError("freeze: only the last stages can be dropped, not one between others")
+            raise RegraftError(
+                "freeze: only the last stages can be dropped, not one between others"
+            )
         if dropped and dropped[0] == 0:
             raise RegraftError("freeze: every stage is dropped; keep or train at least the stem")
 
@@ -64,7 +66,7 @@ class Plan:
     def rows(
         self, backbone: Backbone, ratios: Sequence[float], *, cached: bool
     ) -> list[dict[str, object]]:
-        """The plan as a table, a row per stage; `ratios` are learning rates relative to the head."""
+        """The plan as a table, a row per stage; `ratios` are relative to the head's rate."""
         return [
             {
                 "stage": stage.name,
@@ -99,9 +101,9 @@ def graft(plan: Plan, backbone: Backbone) -> Weights | None:
     return weights
 
 
-# Freeze policies. Facts first: how many stages the backbone has, how many images there are to learn
-# from. `fixed_norm_below`: with fewer images than this, batch statistics are too noisy to learn from
-# and tuned stages keep the pretrained ones, as LP-FT does (Kumar et al. 2022).
+# Freeze policies. Facts first: how many stages the backbone has, how many images there are to
+# learn from. `fixed_norm_below`: with fewer images than this, batch statistics are too noisy to
+# learn from and tuned stages keep the pretrained ones, as LP-FT does (Kumar et al. 2022).
 
 
 def none(depth: int, images: int, *, above: Above, fixed_norm_below: int) -> Plan:
@@ -111,7 +113,8 @@ def none(depth: int, images: int, *, above: Above, fixed_norm_below: int) -> Pla
 
 def everything(depth: int, images: int) -> Plan:
     """Freeze every stage: only the head is trained."""
-    return Plan(("keep",) * depth, (0.0,) * depth)
+    actions: tuple[Action, ...] = ("keep",)
+    return Plan(actions * depth, (0.0,) * depth)
 
 
 def first(
@@ -120,7 +123,9 @@ def first(
     """Freeze the first `stages` stages and do something else with those `above`."""
     if stages > depth:
         raise RegraftError(f"freeze.stages={stages}: the backbone has {depth} stages")
-    actions: tuple[Action, ...] = ("keep",) * stages + (above,) * (depth - stages)
+    kept: list[Action] = ["keep"] * stages
+    others: list[Action] = [above] * (depth - stages)
+    actions = (*kept, *others)
     return Plan(actions, (0.0,) * depth, _fixed_norm(actions, images, fixed_norm_below))
 
 
@@ -136,8 +141,8 @@ def gradual(
         raise RegraftError(f"freeze.begin={begin} is later than freeze.end={end}; swap them")
     step = (end - begin) / (depth - 1) if depth > 1 else 0.0
     starts = tuple(begin + step * (depth - 1 - index) for index in range(depth))
-    actions: tuple[Action, ...] = ("tune",) * depth
-    return Plan(actions, starts, _fixed_norm(actions, images, fixed_norm_below))
+    tuned: list[Action] = ["tune"] * depth
+    return Plan(tuple(tuned), starts, _fixed_norm(tuple(tuned), images, fixed_norm_below))
 
 
 def custom(

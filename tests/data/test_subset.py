@@ -70,7 +70,9 @@ def test_a_split_depends_on_its_seed_only():
 
 def test_a_class_smaller_than_the_split_is_named_with_the_number_needed():
     labels = np.array([0, 0, 0, 1, 1])
-    with pytest.raises(RegraftError, match=r"'dog' has 2 images, but .* needs at least 3 per class"):
+    with pytest.raises(
+        RegraftError, match=r"'dog' has 2 images, but .* needs at least 3 per class"
+    ):
         split(labels, ("cat", "dog"), fractions=(0.1, 0.1), seed=0)
 
 

@@ -81,8 +81,11 @@ class Images(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         x, y = batch
-        # Float batches are activations that were computed before, not pictures.
-        return (self.input.normalize(x), y) if x.dtype == torch.uint8 else batch
+        if x.dtype != torch.uint8:  # activations that were computed before, not pictures
+            return batch
+        x = self.input.normalize(x)
+        # Lightning converts to the trainer's precision before this hook, when x was still bytes.
+        return (self.trainer.precision_plugin.convert_input(x) if self.trainer else x), y
 
 
 class FittedImages(Dataset[Batch]):

@@ -1,0 +1,199 @@
+"""What holds for one training through Lightning, for every family."""
+
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from families import FAMILIES
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
+
+from regraft import head, optim, plan
+from regraft.backbone import Backbone
+from regraft.classifier import Classifier
+from regraft.errors import RegraftError
+from regraft.plan import Plan
+
+CLASSES = ("ant", "bee", "cat")
+NORM = {"fixed_norm_below": 0}
+
+
+def classifier(family, policy, *, seed=0, make_head=head.linear, classes=CLASSES):
+    name, size = FAMILIES[family]
+    torch.manual_seed(seed)
+    backbone = Backbone(name=name, size=size)
+    made = policy(len(backbone.stages), 12)
+    plan.graft(made, backbone)
+    return Classifier(
+        backbone,
+        made,
+        make_head(backbone.out_features, backbone.map_shape, len(classes)),
+        partial(optim.sgd, lr=0.05, weight_decay=0.01, momentum=0.9, backbone_ratio=0.5),
+        partial(optim.cosine, warmup=0.1),
+        classes,
+    )
+
+
+def batches(model, count=12):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(count, 3, *model.backbone.input.size, generator=generator)
+    return DataLoader(TensorDataset(images, torch.arange(count) % 3), batch_size=4)
+
+
+def fit(model, folder, *, epochs=2, callbacks=(), **options):
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        logger=False,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        gradient_clip_val=1.0,
+        **options,
+    )
+    trainer.fit(model, batches(model), batches(model))
+    return trainer
+
+
+def tensors(model, index):
+    state = model.backbone.net.state_dict()
+    names = model.backbone.stages[index].tensors
+    return {name: state[name].clone() for name in names if name in state}
+
+
+POLICIES = {
+    "first": partial(plan.first, stages=2, above="tune", **NORM),
+    "partial": partial(plan.first, stages=2, above="reset", **NORM),
+    "all": plan.everything,
+}
+
+
+@pytest.mark.parametrize("ema", [False, True], ids=["plain", "ema"])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frozen_means_frozen_to_the_byte_after_fit(family, policy, ema, tmp_path):
+    model = classifier(family, POLICIES[policy])
+    kept = model.plan.indices("keep")
+    before = {index: tensors(model, index) for index in kept}
+    start = {name: p.detach().clone() for name, p in model.head.named_parameters()}
+    fit(model, tmp_path, callbacks=[optim.ema(decay=0.9)] if ema else ())
+
+    assert kept
+    for index in kept:
+        for name, tensor in tensors(model, index).items():
+            assert torch.equal(tensor, before[index][name]), name
+    assert any(not torch.equal(p, start[name]) for name, p in model.head.named_parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_everything_above_the_kept_stages_learns(family, tmp_path):
+    model = classifier(family, POLICIES["first"])
+    before = {i: tensors(model, i) for i in model.plan.indices("tune")}
+    fit(model, tmp_path)
+    for index, old in before.items():
+        assert any(not torch.equal(t, old[n]) for n, t in tensors(model, index).items()), index
+
+
+def test_a_phase_starts_at_its_step_and_not_before(tmp_path):
+    model = classifier("resnet", partial(plan.gradual, begin=0.5, end=0.5, **NORM))
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *rest):
+            seen.append((trainer.global_step, torch.cat([p.flatten() for p in stem]).clone()))
+
+    stem = list(model.backbone.stage_parameters(0).values())
+    start = torch.cat([p.detach().flatten() for p in stem]).clone()
+    fit(model, tmp_path, epochs=4, callbacks=[Watch()])  # 12 steps
+
+    for step, now in seen:
+        assert torch.equal(now, start) == (step <= 6), step
+
+
+def test_a_stage_that_waits_keeps_its_statistics_too(tmp_path):
+    model = classifier("resnet", partial(plan.gradual, begin=1.0, end=1.0, **NORM))
+    before = tensors(model, 0)
+    fit(model, tmp_path)
+    assert all(torch.equal(t, before[n]) for n, t in tensors(model, 0).items())
+
+
+def test_resuming_in_a_later_phase_ends_where_an_unbroken_run_ends(tmp_path):
+    """Lightning's BackboneFinetuning leaves the trunk frozen for ever (#21901)."""
+    policy = partial(plan.gradual, begin=0.2, end=0.6, **NORM)
+    whole = classifier("resnet", policy)
+    keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, every_n_epochs=1)
+    fit(whole, tmp_path, epochs=4, callbacks=[keep])
+    [middle] = tmp_path.glob("*epoch=2*.ckpt")
+
+    again = classifier("resnet", policy, seed=1)
+    trainer = pl.Trainer(
+        callbacks=[ModelCheckpoint(tmp_path / "again", filename="{epoch}", save_top_k=-1)],
+        max_epochs=4,
+        logger=False,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        gradient_clip_val=1.0,
+    )
+    trainer.fit(again, batches(again), batches(again), ckpt_path=middle, weights_only=True)
+
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    runs = [classifier("resnet", POLICIES["partial"], seed=seed) for seed in (0, 0, 1)]
+    for model in runs:
+        fit(model, tmp_path)
+    first, second, other = (torch.cat([p.flatten() for p in m.parameters()]) for m in runs)
+
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_a_checkpoint_of_other_classes_is_refused(tmp_path):
+    model = classifier("resnet", POLICIES["all"])
+    trainer = fit(model, tmp_path)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    other = classifier("resnet", POLICIES["all"], classes=("ant", "cat", "bee"))
+    with pytest.raises(RegraftError, match="knows other classes"):
+        trainer.fit(other, batches(other), batches(other), ckpt_path=tmp_path / "a.ckpt")
+
+
+def test_a_checkpoint_holds_plain_data_that_loads_without_running_code(tmp_path):
+    model = classifier("resnet", POLICIES["all"])
+    fit(model, tmp_path).save_checkpoint(tmp_path / "a.ckpt")
+    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert stored["regraft"]["classes"] == list(CLASSES)
+
+
+def test_features_fed_instead_of_images_give_the_same_logits():
+    model = classifier("convnext", POLICIES["all"]).eval()
+    images, _ = next(iter(batches(model)))
+    features = model.backbone(images, model.head.takes)
+    torch.nn.init.normal_(model.head.layers[-1].weight)
+    logits = model(images)
+    model.from_features = True
+    torch.testing.assert_close(model(features), logits)
+
+
+def test_a_convolutional_head_trains_on_the_map(tmp_path):
+    made = partial(head.conv_mlp, width=8, hidden=8)
+    model = classifier("resnet", POLICIES["partial"], make_head=made)
+    before = model.head.layers[0].weight.detach().clone()
+    fit(model, tmp_path)
+    assert not torch.equal(before, model.head.layers[0].weight)
+
+
+def test_a_plan_that_keeps_above_a_trained_stage_freezes_just_that(tmp_path):
+    actions = ("tune", "keep", "keep", "keep", "keep")
+    model = classifier("resnet", lambda depth, images: Plan(actions, (0.0,) * 5, surgical=True))
+    before = [tensors(model, index) for index in range(5)]
+    fit(model, tmp_path)
+    for index in range(1, 5):
+        assert all(torch.equal(t, before[index][n]) for n, t in tensors(model, index).items())
+    assert any(not torch.equal(t, before[0][n]) for n, t in tensors(model, 0).items())
