@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,14 @@ def repository() -> Path:
     return REPOSITORY
 
 
-@pytest.fixture
-def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `python train.py <words>` from an empty folder, as a person would."""
+@pytest.fixture(scope="session")
+def train_in() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python train.py <words>` in a folder, as a person would."""
 
-    def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(folder: Path, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(REPOSITORY / "train.py"), *words],
-            cwd=tmp_path,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -68,3 +69,11 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def train(
+    tmp_path: Path, train_in: Callable[..., subprocess.CompletedProcess[str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same from an empty folder."""
+    return partial(train_in, tmp_path)

@@ -155,6 +155,7 @@ def _input_config(net: Any, size: int | None) -> InputConfig:
         std=tuple(config["std"]),
         interpolation=config["interpolation"],
         crop_pct=config["crop_pct"],
+        crop_mode=config["crop_mode"],
     )
 
 

@@ -87,6 +87,7 @@ def compute(backbone: Backbone, head: Head, images: Images, trainer: pl.Trainer)
         for inputs, targets in images.loader(split, shuffle=False):
             with trainer.precision_plugin.forward_context():
                 normal = images.input.normalize(inputs.to(device))
+                normal = trainer.precision_plugin.convert_input(normal)
                 outputs.append(backbone(normal, head.takes).float().cpu())
             labels.append(targets)
         tensors[split] = (torch.cat(outputs), torch.cat(labels))

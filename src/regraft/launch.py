@@ -43,6 +43,7 @@ def job(cfg: DictConfig) -> float:
         return run(cfg)
     except Exception as error:
         _tell(error)
+        traceback.clear_frames(error.__traceback__)  # they hold the network and the data
         if HydraConfig.get().mode == RunMode.RUN:
             raise SystemExit(1) from error
         return float("nan")

@@ -89,7 +89,7 @@ def adamw(
         backbone_ratio=backbone_ratio,
         stage_decay=stage_decay,
     )
-    return AdamW(groups, betas=(betas[0], betas[1]), fused=True)
+    return AdamW(groups, betas=(betas[0], betas[1]), foreach=True)
 
 
 def sgd(
@@ -114,7 +114,7 @@ def sgd(
         backbone_ratio=backbone_ratio,
         stage_decay=stage_decay,
     )
-    return SGD(groups, momentum=momentum, nesterov=momentum > 0, fused=True)
+    return SGD(groups, momentum=momentum, nesterov=momentum > 0, foreach=True)
 
 
 def cosine(optimizer: Optimizer, steps: int, *, warmup: Fraction) -> LRScheduler:

@@ -1,0 +1,169 @@
+"""What people type wrong ends in one line, in seconds, with an exit code that is not zero."""
+
+import json
+import sys
+
+import pytest
+import wandb_file
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+WRONG = {
+    "unknown option": (["backbone=resnet5"], "did you mean 'resnet50'"),
+    "unknown group": (["backbon=resnet18"], "did you mean 'backbone'"),
+    "unknown key": (["optimizer.lrr=3"], "did you mean 'optimizer.lr'"),
+    "key of another option": (["freeze.stages=2"], "belongs to freeze=first"),
+    "key in the wrong place": (["data.batch_size=3"], "did you mean 'loader.batch_size'"),
+    "not key=value": (["strategy"], "not of the form key=value"),
+    "wrong type": (["optimizer.lr=abc"], "optimizer.lr=abc: input should be a valid number"),
+    "out of range": (["head.dropout=2"], "head.dropout=2: input should be less than 1"),
+    "wrong choice": (["freeze=first", "freeze.above=melt"], "freeze.above=melt: input should be"),
+    "missing value": (["data=image_folder"], "data.root is not set; add data.root=<value>"),
+    "missing name": (["backbone=timm"], "backbone.name is not set"),
+    "unknown model": (["backbone=timm", "backbone.name=resnet_50"], "did you mean 'resnet50"),
+    "no such folder": (["data=image_folder", "data.root=/nowhere"], "/nowhere"),
+    "keep above trained": (
+        ["freeze=custom", "freeze.actions=[tune,keep,keep,keep,keep]"],
+        "kept above stage 0",
+    ),
+    "beyond the backbone": (["freeze=first", "freeze.stages=9"], "the backbone has 5 stages"),
+    "head does not fit": (
+        ["backbone=timm", "backbone.name=test_vit", "backbone.weights=random", "head=conv_mlp"],
+        "needs a feature map",
+    ),
+    "sweep without -m": (["sweep=quadrants"], "add -m"),
+    "no such weights": (["backbone.weights=/nowhere.pth"], "no such file"),
+    "bad seed": (["seed=-1"], "seed=-1"),
+    "collect without frozen trunk": (["strategy=collect", "freeze=none"], "leave freeze=all"),
+    "too much per class": (["data.per_class=100000"], "per_class"),
+    "untrusted target": (["head._target_=os.system"], "REGRAFT_TRUST=os"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_word_is_one_line(name, train):
+    words, message = WRONG[name]
+    done = train(*words, timeout=90)
+
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+
+
+def folder_of_images(root, **counts):
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            Image.new("RGB", (40, 30), (index * 9 % 255, 80, 120)).save(
+                root / name / f"{index}.png"
+            )
+    return root
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({}, "no image"),
+        ({"cat": 9}, "class"),
+        ({"cat": 9, "dog": 1}, "dog"),
+        ({"cat": 9, "dog": 0}, "dog"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_one_line(counts, message, tmp_path, train):
+    root = tmp_path / "images"
+    root.mkdir()
+    folder_of_images(root, **counts)
+    done = train("data=image_folder", f"data.root={root}")
+
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert message in line
+
+
+def test_weights_of_another_network_do_not_fit(tmp_path, train):
+    import torch
+
+    torch.save({"layer1.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    done = train(f"backbone.weights={tmp_path}/other.pth")
+    assert done.returncode == 1
+    assert "does not fit the backbone" in done.stderr
+
+
+def test_a_traceback_only_on_request(train):
+    plain, asked = train("freeze=first", "freeze.stages=9"), None
+    asked = train("freeze=first", "freeze.stages=9", "debug=on")
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in asked.stderr
+    assert "the backbone has 5 stages" in asked.stderr.splitlines()[-1]
+
+
+def test_a_failed_job_leaves_a_result_and_a_failed_run(tmp_path, train):
+    train("freeze=first", "freeze.stages=9")
+    [run] = tmp_path.glob("outputs/runs/*/*")
+    result = json.loads((run / "result.json").read_text())
+
+    assert result["status"] == "failed"
+    assert "the backbone has 5 stages" in result["error"]
+    assert result["cost"]["wall_s"] > 0
+    assert wandb_file.read(run)["exit_code"] == 1
+    assert "Traceback" in (run / "train.log").read_text()
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path, train):
+    root = folder_of_images(tmp_path / "images", cat=12, dog=12)
+    (root / "cat" / "3.png").write_bytes(b"this is text")
+    done = train("data=image_folder", f"data.root={root}", "logger=none")
+    assert done.returncode == 1
+    assert "3.png" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_plain_folder_of_images_trains(tmp_path, train):
+    root = folder_of_images(tmp_path / "images", cat=12, dog=12)
+    words = ["data=image_folder", f"data.root={root}", "strategy=partial", "trainer.max_epochs=1"]
+    done = train(*words, "logger=none")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("word", ["--help", "--cfg=job", "--info=searchpath"])
+def test_questions_are_answered_without_importing_torch(word, repository, tmp_path):
+    import subprocess
+
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['train.py', {word!r}]\n"
+        f"try: runpy.run_path({str(repository / 'train.py')!r}, run_name='__main__')\n"
+        "except SystemExit as stop: code = stop.code\n"
+        "heavy = {'torch', 'pytorch_lightning', 'timm', 'wandb', 'numpy'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy)); sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "heavy: []" in done.stdout
+
+
+def test_help_lists_groups_options_and_commands(train):
+    done = train("--help")
+    for text in ("strategy: collect, feature_extraction", "-m sweep=quadrants", "--cfg job"):
+        assert text in done.stdout
+
+
+def test_completion_offers_options(repository, tmp_path):
+    import os
+    import subprocess
+
+    line = "train.py strategy=fi"
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    done = subprocess.run(
+        [sys.executable, str(repository / "train.py"), "-sc", "query=bash"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert "strategy=finetune" in done.stdout

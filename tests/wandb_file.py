@@ -1,0 +1,53 @@
+"""Reads a `.wandb` file back: what an offline run will upload."""
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2
+
+BLOCK, HEADER = 32768, 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Run record, config, history rows, last summary and exit code of the one run in a folder."""
+    [path] = folder.glob("wandb/offline-run-*/*.wandb")
+    found: dict[str, Any] = {"history": [], "summary": {}, "exit_code": None, "config": {}}
+    for data in _records(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            found["run"] = record.run
+            found["config"].update(_items(record.run.config.update))
+        elif kind == "history":
+            found["history"].append(_items(record.history.item))
+        elif kind == "summary":
+            found["summary"].update(_items(record.summary.update))
+        elif kind == "exit":
+            found["exit_code"] = record.exit.exit_code
+    return found
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """The records of LevelDB's log format, behind W&B's own header of seven bytes."""
+    assert content[:4] == b":W&B"
+    position, parts = HEADER, b""
+    while position + HEADER <= len(content):
+        left = BLOCK - position % BLOCK
+        if left < HEADER:  # the end of a block that is too short for a header is padding
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", content[position : position + HEADER])
+        parts += content[position + HEADER : position + HEADER + length]
+        position += HEADER + length
+        if kind in (FULL, LAST):
+            yield parts
+            parts = b""
+
+
+def _items(items: Any) -> dict[str, Any]:
+    return {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
