@@ -76,8 +76,10 @@ def test_under_a_preset_strategies_still_differ(preset, strategy):
         composed(f"strategy={strategy}"),
         composed(f"strategy={strategy}", f"preset={preset}"),
     )
-    for key in ("freeze", "head", "optimizer", "strategy"):
+    for key in ("freeze", "head", "strategy"):
         assert OmegaConf.to_container(under[key]) == OmegaConf.to_container(plain[key])
+    for key in ("lr_scale", "backbone_ratio", "stage_decay"):
+        assert under.optimizer[key] == plain.optimizer[key]
 
 
 def test_the_command_line_wins_over_the_strategy():

@@ -57,7 +57,7 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         logits = self(inputs)
         loss = self.loss(logits, labels)
-        self.train_acc(logits, labels)
+        self.train_acc.update(logits, labels)
         log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
         self.log("train/loss", loss, **log)
         self.log("train/acc", self.train_acc, **log)
@@ -66,7 +66,7 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         inputs, labels = batch
         logits = self(inputs)
-        self.val_acc(logits, labels)
+        self.val_acc.update(logits, labels)
         self.log("val/loss", self.loss(logits, labels), batch_size=len(labels))
         self.log("val/acc", self.val_acc, batch_size=len(labels))
 

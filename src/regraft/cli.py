@@ -46,3 +46,7 @@ def report(folder: Folder) -> None:
 def main() -> None:
     """Entry point of the console script."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -57,6 +57,10 @@ def guard(main: Callable[[], Any]) -> None:
     """Run a Hydra main function; end with one line for an error and the right exit code."""
     if "HYDRA_FULL_ERROR" in os.environ or "debug=on" in sys.argv:
         os.environ[TRACEBACK] = "1"
+    # Threads that spin long while they wait take the cores of whatever else runs: with one of two
+    # cores busy, a head trained 4 times slower. Without spinning, convolutions are 1.6 times
+    # slower. This is in between and as fast as either (docs/LOG.md). Read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
     code = 0
     try:

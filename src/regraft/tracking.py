@@ -83,6 +83,8 @@ class Record:
                 self.result[key].update(part)
             else:
                 self.result[key] = part
+        if self.run is not None and "plan" in parts:
+            self.run.config.update({"plan": parts["plan"]})
 
     def write(self) -> None:
         """Write result.json, whole or not at all."""

@@ -1,0 +1,27 @@
+"""Runs a job in this process, as Hydra would: composed from words, with a folder of its own."""
+
+import copy
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from regraft.paths import conf_folder
+
+
+def run_job(folder: Path, *words: str) -> float:
+    """`python train.py <words>` without the start of a process; raises what the job raises."""
+    from regraft.experiment import run
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        cfg = compose("config", [*words, "hydra.mode=RUN"], return_hydra_config=True)
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = str(folder)
+    HydraConfig.instance().set_config(cfg)
+    task = copy.deepcopy(cfg)
+    with open_dict(task):
+        del task["hydra"]
+    return run(task)

@@ -1,0 +1,134 @@
+"""Every strategy on every family, and jobs that share a process."""
+
+import json
+
+import pytest
+import torch
+from families import FAMILIES
+from jobs import run_job
+
+from regraft.errors import RegraftError
+from regraft.paths import conf_folder
+
+STRATEGIES = sorted(path.stem for path in (conf_folder() / "strategy").glob("*.yaml"))
+FAST = ["debug=fast", "logger=none", "data.per_class=5", "backbone=timm", "backbone.weights=random"]
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_runs_on_every_family(strategy, family, tmp_path):
+    name, size = FAMILIES[family]
+    words = [f"strategy={strategy}", f"backbone.name={name}", f"backbone.size={size}", *FAST]
+    if (family, strategy) == ("vit", "partial"):
+        with pytest.raises(RegraftError, match="needs a feature map"):
+            run_job(tmp_path, *words)
+        words.append("head=mlp")
+    run_job(tmp_path, *words)
+
+    found = result(tmp_path)
+    assert found["status"] == "finished"
+    assert 0 <= found["metrics"]["test/acc"] <= 1
+    trained = found["cost"]["params_trained"]
+    if strategy in ("feature_extraction", "collect"):
+        assert trained < found["cost"]["params_total"] / 2
+    if strategy in ("finetune", "scratch", "lp_ft", "gradual"):
+        assert trained == found["cost"]["params_total"]
+
+
+def test_jobs_of_one_process_do_not_change_each_other(tmp_path):
+    words = ["debug=fast", "logger=none", "data.per_class=5", "strategy=finetune"]
+    for name in ("alone", "other", "after"):
+        (tmp_path / name).mkdir()
+    run_job(tmp_path / "alone", *words, "seed=0")
+    run_job(tmp_path / "other", *words, "seed=3", "strategy=scratch", "trainer.precision=bf16-mixed")
+    run_job(tmp_path / "after", *words, "seed=0")
+    alone, other, after = (result(tmp_path / n)["metrics"] for n in ("alone", "other", "after"))
+
+    assert alone == after
+    assert alone != other
+
+
+def test_seed_zero_is_a_seed(tmp_path):
+    words = ["debug=fast", "logger=none", "data.per_class=5", "strategy=scratch"]
+    found = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(12345 + len(found))  # what an earlier job may have left behind
+        run_job(tmp_path, *words, f"seed={seed}")
+        found.append(result(tmp_path)["metrics"])
+    assert found[0] == found[1] != found[2]
+
+
+def test_scratch_reads_no_weights_and_so_needs_no_network(tmp_path, monkeypatch):
+    monkeypatch.setattr("regraft.weights.load", None)
+    words = ["debug=fast", "logger=none", "data.per_class=2", "backbone=timm"]
+    run_job(tmp_path, *words, "backbone.name=test_resnet", "backbone.size=32", "strategy=scratch")
+    assert result(tmp_path)["weights"] is None
+
+
+def test_a_trunk_that_is_not_all_kept_sees_every_image_in_every_epoch(tmp_path):
+    words = ["logger=none", "data.per_class=2", "trainer.max_epochs=3", "strategy=finetune"]
+    run_job(tmp_path, *words)
+    found = result(tmp_path)
+    sizes = found["data"]
+    expected = 3 * (sizes["train"] + sizes["val"]) + sizes["val"] + sizes["test"]
+    assert found["cost"]["images_forwarded"] == expected
+    assert found["cost"]["cache"] == "off"
+
+
+def test_features_that_do_not_fit_in_memory_are_computed_again_with_the_same_result(
+    tmp_path, monkeypatch
+):
+    words = ["logger=none", "data.per_class=4", "trainer.max_epochs=2"]
+    run_job(tmp_path, *words)
+    cached = result(tmp_path)
+    monkeypatch.setattr("regraft.features.MAX_BYTES", 0)
+    run_job(tmp_path, *words)
+    again = result(tmp_path)
+
+    assert (cached["cost"]["cache"], again["cost"]["cache"]) == ("miss", "off")
+    for name, value in cached["metrics"].items():
+        assert again["metrics"][name] == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optimizer.lr=abc"], "optimizer.lr=abc: input should be a valid number"),
+        (["head.dropout=2"], "head.dropout=2: input should be less than 1"),
+        (["freeze=first", "freeze.above=melt"], "freeze.above=melt: input should be"),
+        (["data=image_folder"], "data.root is not set; add data.root=<value>"),
+        (["backbone=timm"], "backbone.name is not set"),
+        (["backbone=timm", "backbone.name=resnet_50"], "did you mean 'resnet50"),
+        (["data=image_folder", "data.root=/nowhere"], "/nowhere"),
+        (["freeze=custom", "freeze.actions=[tune,keep,keep,keep,keep]"], "kept above stage 0"),
+        (["freeze=first", "freeze.stages=9"], "the backbone has 5 stages"),
+        (["sweep=quadrants"], "add -m"),
+        (["backbone.weights=/nowhere.pth"], "no such file"),
+        (["seed=-1"], "seed=-1"),
+        (["strategy=collect", "freeze=none"], "leave freeze=all"),
+        (["data.per_class=100000"], "per_class"),
+        (["head._target_=os.system"], "REGRAFT_TRUST=os"),
+        (["strategy=collect", "strategy.target_acc=1.2"], "target_acc"),
+        (["strategy=collect", "data.per_class=3"], "at least five"),
+        (["trainer.max_epochs=many"], "trainer.max_epochs=many"),
+        (["trainer.precision=17"], "trainer.precision=17"),
+        (["scheduler.warmup=2"], "scheduler.warmup=2"),
+        (["loader.batch_size=0"], "loader.batch_size=0"),
+        (["strategy=partial", "freeze=all"], "freeze.stages"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_recorded(words, message, tmp_path):
+    with pytest.raises(RegraftError, match=".") as caught:
+        run_job(tmp_path, *words, "logger=none")
+
+    text = str(caught.value)
+    assert message in text
+    assert "\n" not in text
+    if "sweep=quadrants" not in words:
+        assert result(tmp_path)["status"] == "failed"
+        assert message in result(tmp_path)["error"]
