@@ -1,20 +1,25 @@
-"""How `collect` measures: the same head on nested subsets of features computed already."""
+"""What `collect` does: train the same head on nested subsets of features computed already, and
+forecast from its scores how many more labelled images would do."""
 
+import json
 import math
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt, Lt
 from omegaconf import DictConfig
 
-from regraft import forecast
 from regraft.classifier import Classifier
 from regraft.config import build
 from regraft.errors import RegraftError
 from regraft.features import Features
-from regraft.forecast import Collect
+from regraft.figures import learning_curve
+from regraft.forecast import MIN_REPLICATES, MIN_SIZES, Forecast, Point, check_target, forecast
 from regraft.head import Head
 from regraft.plan import Plan, Strategy
 
@@ -27,6 +32,45 @@ QUIET: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect:
+    """The strategy `collect`: the accuracy wanted, and how many subsets to measure the curve on."""
+
+    name: str
+    quadrant: str | None
+    target_acc: Annotated[float, Gt(0), Lt(1)]
+    sizes: Annotated[int, Ge(MIN_SIZES)]
+    replicates: Annotated[int, Ge(MIN_REPLICATES)]
+
+    def __post_init__(self) -> None:
+        check_target(self.target_acc)
+        for key, least in (("sizes", MIN_SIZES), ("replicates", MIN_REPLICATES)):
+            if getattr(self, key) < least:
+                raise RegraftError(
+                    f"strategy.{key}={getattr(self, key)} is too few for a learning curve: "
+                    f"use at least {least}"
+                )
+
+    def subset_sizes(self, smallest_class: int) -> tuple[int, ...]:
+        """Images per class, about geometric, from a twentieth (or 1) to all of the smallest class.
+
+        >>> Collect(name="", quadrant=None, target_acc=0.9, sizes=6, replicates=3).subset_sizes(100)
+        (5, 9, 17, 30, 55, 100)
+        """
+        if smallest_class < MIN_SIZES:
+            raise RegraftError(
+                f"strategy=collect needs a learning curve of at least five sizes, so at least five "
+                f"training images in every class; the smallest class has {smallest_class}"
+            )
+        count = min(self.sizes, smallest_class)
+        sizes = (
+            np.geomspace(max(1, smallest_class // 20), smallest_class, count).round().astype(int)
+        )
+        steps = np.arange(count)
+        sizes = np.maximum.accumulate(sizes - steps) + steps  # each at least one above the last
+        return tuple(int(size) for size in np.minimum(sizes, smallest_class - steps[::-1]))
 
 
 def refuse_unless_frozen(strategy: Strategy | Collect, plan: Plan) -> None:
@@ -71,8 +115,49 @@ def answer(
         [scores] = trainer.validate(model, data.val_dataloader(), verbose=False)
         return scores["val/acc"]
 
-    points = forecast.measure(strategy, labels, train_and_score, seed=cfg.seed)
+    points = measure(strategy, labels, train_and_score, seed=cfg.seed)
     images = len(data.tensors["val"][1])
-    found = forecast.forecast(points, strategy.target_acc, val_images=images)
-    forecast.write(found, Path(cfg.output_dir))
+    found = forecast(points, strategy.target_acc, val_images=images)
+    write(found, Path(cfg.output_dir))
     return found.as_dict()
+
+
+def measure(
+    collect: Collect,
+    labels: np.ndarray,
+    train_and_score: Callable[[np.ndarray, int], float],
+    *,
+    seed: int = 0,
+) -> list[Point]:
+    """Score class-balanced subsets, nested within a replicate, through `train_and_score`.
+
+    It gets the subset's indices into `labels` (sorted) and the replicate, and returns an accuracy.
+    """
+    labels = np.asarray(labels)
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2:
+        raise RegraftError("strategy=collect needs training images of at least two classes")
+    points = []
+    for replicate in range(collect.replicates):
+        rng = np.random.default_rng([seed, replicate])
+        orders = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
+        for size in collect.subset_sizes(int(counts.min())):
+            subset = np.sort(np.concatenate([order[:size] for order in orders]))
+            acc = float(train_and_score(subset, replicate))
+            if not 0 <= acc <= 1:
+                raise RegraftError(
+                    f"training on {size} images per class (replicate {replicate}) scored {acc}, "
+                    "which is no accuracy: it diverged, try a lower optimizer.lr"
+                )
+            points.append(Point(size, replicate, acc))
+    return points
+
+
+def write(forecast: Forecast, folder: Path) -> None:
+    """Write forecast.json and learning_curve.png, each whole or not at all."""
+    text = json.dumps(forecast.as_dict(), indent=2, allow_nan=False) + "\n"
+    partial = folder / f".forecast.{os.getpid()}"
+    partial.write_text(text)
+    partial.replace(folder / "forecast.json")
+    learning_curve.draw(forecast).savefig(partial, format="png", dpi=150)
+    partial.replace(folder / "learning_curve.png")

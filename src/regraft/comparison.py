@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.figures import QUADRANTS
+from regraft.figures.quadrants import QUADRANTS
 from regraft.jobs import Job, read_answers, read_jobs, swept
 from regraft.statistics import Scores, Verdict, interval, judge
 

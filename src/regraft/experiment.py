@@ -13,10 +13,10 @@ from rich.console import Console
 
 from regraft import collect, features, optim, outputs, summary, tracking
 from regraft.classifier import Classifier, stack
+from regraft.collect import Collect
 from regraft.config import build, check, factory, resolved
 from regraft.data.images import Images
 from regraft.features import Features
-from regraft.forecast import Collect
 from regraft.plan import graft
 from regraft.progress import Bar, History
 from regraft.weights import Weights

@@ -17,20 +17,12 @@ It does not hold for curves that have not begun to bend, mostly below 20 %: thei
 too low. They are refused as "steep" where replicates can tell, else answered with "may not".
 """
 
-import json
 import math
-import os
-import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.optimize import nnls
 
 from regraft.errors import RegraftError
@@ -53,76 +45,6 @@ class Point:
     per_class: int
     replicate: int
     acc: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Collect:
-    """The strategy `collect`: the accuracy wanted, and how many subsets to measure the curve on."""
-
-    name: str
-    quadrant: str | None
-    target_acc: Annotated[float, Gt(0), Lt(1)]
-    sizes: Annotated[int, Ge(MIN_SIZES)]
-    replicates: Annotated[int, Ge(MIN_REPLICATES)]
-
-    def __post_init__(self) -> None:
-        _check_target(self.target_acc)
-        for key, least in (("sizes", MIN_SIZES), ("replicates", MIN_REPLICATES)):
-            if getattr(self, key) < least:
-                raise RegraftError(
-                    f"strategy.{key}={getattr(self, key)} is too few for a learning curve: "
-                    f"use at least {least}"
-                )
-
-    def subset_sizes(self, smallest_class: int) -> tuple[int, ...]:
-        """Images per class, about geometric, from a twentieth (or 1) to all of the smallest class.
-
-        >>> Collect(name="", quadrant=None, target_acc=0.9, sizes=6, replicates=3).subset_sizes(100)
-        (5, 9, 17, 30, 55, 100)
-        """
-        if smallest_class < MIN_SIZES:
-            raise RegraftError(
-                f"strategy=collect needs a learning curve of at least five sizes, so at least five "
-                f"training images in every class; the smallest class has {smallest_class}"
-            )
-        count = min(self.sizes, smallest_class)
-        sizes = (
-            np.geomspace(max(1, smallest_class // 20), smallest_class, count).round().astype(int)
-        )
-        steps = np.arange(count)
-        sizes = np.maximum.accumulate(sizes - steps) + steps  # each at least one above the last
-        return tuple(int(size) for size in np.minimum(sizes, smallest_class - steps[::-1]))
-
-
-def measure(
-    collect: Collect,
-    labels: np.ndarray,
-    train_and_score: Callable[[np.ndarray, int], float],
-    *,
-    seed: int = 0,
-) -> list[Point]:
-    """Score class-balanced subsets, nested within a replicate, through `train_and_score`.
-
-    It gets the subset's indices into `labels` (sorted) and the replicate, and returns an accuracy.
-    """
-    labels = np.asarray(labels)
-    classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) < 2:
-        raise RegraftError("strategy=collect needs training images of at least two classes")
-    points = []
-    for replicate in range(collect.replicates):
-        rng = np.random.default_rng([seed, replicate])
-        orders = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
-        for size in collect.subset_sizes(int(counts.min())):
-            subset = np.sort(np.concatenate([order[:size] for order in orders]))
-            acc = float(train_and_score(subset, replicate))
-            if not 0 <= acc <= 1:
-                raise RegraftError(
-                    f"training on {size} images per class (replicate {replicate}) scored {acc}, "
-                    "which is no accuracy: it diverged, try a lower optimizer.lr"
-                )
-            points.append(Point(size, replicate, acc))
-    return points
 
 
 @dataclass(frozen=True)
@@ -163,7 +85,7 @@ class Curve:
 
 def fit(points: Iterable[Point], *, val_images: int | None = None) -> Curve:
     """Fit the curve and its resampled versions; `val_images` adds the doubt of a small val set."""
-    groups = _errors_by_size(points)
+    groups = errors_by_size(points)
     sizes = np.array(list(groups), dtype=float)
     errors = list(groups.values())
     means, counts = np.array([e.mean() for e in errors]), np.array([len(e) for e in errors])
@@ -229,10 +151,10 @@ def forecast(
     points: Iterable[Point], target_acc: float, *, val_images: int | None = None
 ) -> Forecast:
     """About how many more labelled images per class reach `target_acc`, or that they will not."""
-    _check_target(target_acc)
+    check_target(target_acc)
     points = tuple(points)
     curve = fit(points, val_images=val_images)
-    groups, now = _errors_by_size(points), curve.now
+    groups, now = errors_by_size(points), curve.now
     already = bool(1 - groups[now].mean() >= target_acc)
     if already:
         total = dict.fromkeys(KEYS, float(now))
@@ -261,53 +183,8 @@ def forecast(
     )
 
 
-def write(forecast: Forecast, folder: Path) -> None:
-    """Write forecast.json and learning_curve.png, each whole or not at all."""
-    text = json.dumps(forecast.as_dict(), indent=2, allow_nan=False) + "\n"
-    partial = folder / f".forecast.{os.getpid()}"
-    partial.write_text(text)
-    partial.replace(folder / "forecast.json")
-    draw(forecast).savefig(partial, format="png", dpi=150)
-    partial.replace(folder / "learning_curve.png")
-
-
-def draw(forecast: Forecast) -> Figure:
-    """The measured points, the curve with its band, the target, and what more images would give."""
-    now, curve = forecast.per_class_now, forecast.curve
-    speaks = forecast.verdict not in (
-        "noise",
-        "falls",
-        "steep",
-    )  # else there is nothing to extrapolate
-    first = min(point.per_class for point in forecast.points)
-    last = _right_edge(forecast) if speaks else now * 1.2
-    figure = Figure(figsize=(8.5, 4.4), layout="constrained")
-    axes = figure.subplots()
-    seen, beyond = np.geomspace(first, now), np.geomspace(now, last)
-    grid = np.geomspace(first, last, 100)
-    if forecast.verdict != "falls":  # no curve of this family fits one that does
-        axes.fill_between(grid, *curve.band(grid), color="0.87", label="90 % interval", zorder=0)
-        axes.plot(seen, curve.acc(seen), color="black", label="fitted curve")
-    if speaks:
-        axes.plot(beyond, curve.acc(beyond), "--", color="black", label="extrapolated")
-        level = forecast.asymptote["acc"]
-        axes.axhline(level, color="0.45", linestyle=":", label=f"levels off at {level:.2f}")
-    _draw_points(axes, forecast.points)
-    axes.axhline(
-        forecast.target_acc,
-        color="tab:red",
-        linestyle="-.",
-        label=f"target {forecast.target_acc:g}",
-    )
-    axes.axvline(now, color="0.45", linewidth=0.8, label=f"now: {now} per class")
-    _draw_answer(axes, forecast, last)
-    _dress(axes, first, last)
-    axes.set_title(textwrap.fill(forecast.words, 88), fontsize=10, loc="left")
-    figure.legend(fontsize=8, loc="outside right upper", frameon=False)
-    return figure
-
-
-def _check_target(target_acc: float) -> None:
+def check_target(target_acc: float) -> None:
+    """Raises RegraftError for what is no accuracy between 0 and 1."""
     if not 0 < target_acc < 1:
         raise RegraftError(
             f"strategy.target_acc={target_acc} is no accuracy to aim at: "
@@ -315,7 +192,7 @@ def _check_target(target_acc: float) -> None:
         )
 
 
-def _errors_by_size(points: Iterable[Point]) -> dict[int, np.ndarray]:
+def errors_by_size(points: Iterable[Point]) -> dict[int, np.ndarray]:
     """Errors of the replicates of every size, small sizes first."""
     groups: dict[int, list[float]] = {}
     for point in sorted(points, key=lambda point: (point.per_class, point.replicate)):
@@ -460,54 +337,3 @@ def _fit_as_dict(curve: Curve, target_acc: float) -> dict[str, Any]:
         "second_opinion": curve.second
         | {"per_class_total": max(math.ceil(opinion - 1e-6), 1) if within else None},
     }
-
-
-def _right_edge(forecast: Forecast) -> float:
-    """How far to draw: past the answer and its interval, and four times the data at least."""
-    now, total = forecast.per_class_now, forecast.per_class_total or {}
-    ends = [size for size in total.values() if size is not None]
-    return min(1.3 * max(4 * now, *ends), FARTHEST * now) if ends else 10 * now
-
-
-def _draw_points(axes: Axes, points: tuple[Point, ...]) -> None:
-    sizes = [point.per_class for point in points]
-    accs = [point.acc for point in points]
-    axes.plot(sizes, accs, ".", color="0.35", markersize=5, label="replicates")
-    means = {n: 1 - errors.mean() for n, errors in _errors_by_size(points).items()}
-    axes.plot(
-        list(means),
-        list(means.values()),
-        "o",
-        markerfacecolor="white",
-        markeredgecolor="black",
-        label="mean of replicates",
-    )
-
-
-def _draw_answer(axes: Axes, forecast: Forecast, last: float) -> None:
-    """A diamond where the curve meets the target, with the interval as a bar along the target."""
-    if forecast.verdict != "more" or not forecast.per_class_total:
-        return
-    estimate, low, high = (forecast.per_class_total[key] or last for key in KEYS)
-    axes.plot([low, high], [forecast.target_acc] * 2, color="tab:red", linewidth=4, alpha=0.5)
-    axes.plot(
-        estimate,
-        forecast.target_acc,
-        "D",
-        color="tab:red",
-        markeredgecolor="black",
-        label=f"needed: {estimate:,} per class in all",
-    )
-
-
-def _dress(axes: Axes, first: float, last: float) -> None:
-    axes.set_xscale("log")
-    axes.set_xlim(first / 1.1, last)
-    steps = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
-    axes.xaxis.set_major_locator(FixedLocator(steps))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-    axes.set_ylim(top=min(1.02, axes.get_ylim()[1]))
-    axes.set_xlabel("labelled training images per class (log scale)")
-    axes.set_ylabel("validation accuracy (0 to 1)")
-    axes.grid(alpha=0.25)

@@ -7,8 +7,8 @@ from typing import Any
 import wandb
 from torch import Tensor
 
-from regraft import figures
 from regraft.data.images import Images, SplitName
+from regraft.figures import runs
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
@@ -26,8 +26,8 @@ def write(
     write_predictions(folder / "predictions.csv", images, predictions)
     probabilities, labels = predictions["test"]
     predicted = probabilities.argmax(1)
-    figures.curves(history, folder / "curves.png")
-    figures.confusion_matrix(
+    runs.curves(history, folder / "curves.png")
+    runs.confusion_matrix(
         labels.numpy(), predicted.numpy(), images.classes, folder / "confusion_matrix.png"
     )
     if record.run is not None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regraft import figures
 from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
+from regraft.figures import canvas, quadrants
 from regraft.tables import (
     ONE_SEED,
     csv_table,
@@ -45,7 +45,7 @@ def report(folder: Path) -> Report:
         pictures = draw_quadrants(sweep)
         texts = {"sweep.csv": csv_table(sweep), "sweep.md": markdown(sweep, pictures)}
         for name, text in texts.items():
-            figures.write(folder / name, text.encode("utf-8", "replace"))
+            canvas.write(folder / name, text.encode("utf-8", "replace"))
     except OSError as error:
         raise RegraftError(f"cannot write the report into {folder}: {error.strerror}") from error
     return Report(sweep, (*(folder / name for name in texts), *pictures))
@@ -113,15 +113,15 @@ def draw_quadrants(sweep: Sweep) -> list[Path]:
     for number, (others, cells) in enumerate(grids.items(), start=1):
         path = sweep.folder / ("quadrants.png" if number == 1 else f"quadrants-{number}.png")
         panels = {cell.quadrant: panel(cell) for cell in cells if cell.quadrant}
-        figures.quadrants(panels, path, title=title(sweep, others), footnote=footnote(sweep, cells))
+        quadrants.draw(panels, path, title=title(sweep, others), footnote=footnote(sweep, cells))
         paths.append(path)
     return paths
 
 
-def panel(cell: Cell) -> figures.Panel:
+def panel(cell: Cell) -> quadrants.Panel:
     """A cell as it is drawn; of the forecasts of several seeds the first speaks."""
     bars = [
-        figures.Bar(
+        quadrants.Bar(
             printable(row.name),
             row.scores.mean if row.scores else None,
             row.interval,
@@ -131,7 +131,7 @@ def panel(cell: Cell) -> figures.Panel:
         )
         for row in cell.rows
     ]
-    return figures.Panel(printable(cell.data), tuple(bars))
+    return quadrants.Panel(printable(cell.data), tuple(bars))
 
 
 def title(sweep: Sweep, others: str) -> str:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -128,14 +127,6 @@ def test_colour_does_not_give_the_class_away():
 def _nearest_centroid_acc(train: np.ndarray, test: np.ndarray) -> float:
     distances = np.linalg.norm(test[:, :, None] - train.mean(1), axis=-1)
     return float((distances.argmin(-1) == np.arange(len(train))[:, None]).mean())
-
-
-def test_rendering_is_fast():
-    fractals.render("source", 1, 1, size=64, seed=0)
-    begin = time.process_time()
-    fractals.render("source", 2, 192, size=64, seed=0)
-
-    assert 384 / (time.process_time() - begin) > 500
 
 
 def test_cached_images_are_the_rendered_ones_read_only_and_on_disk(cache):

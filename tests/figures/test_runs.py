@@ -1,11 +1,11 @@
 import time
 
-import matplotlib
 import numpy as np
 import pytest
+from pictures import pixels
 from PIL import Image
 
-from regraft.figures import Bar, Panel, confusion_matrix, curves, quadrants, shorten
+from regraft.figures.runs import confusion_matrix, curves
 
 HISTORY = [
     {
@@ -16,18 +16,6 @@ HISTORY = [
     }
     for e in range(10)
 ]
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        return np.asarray(image.convert("L"))
-
-
-def grid(**changes):
-    bar = {"mean": 0.8, "interval": (0.75, 0.85), **changes}
-    bars = (Bar("feature_extraction", **bar), Bar("finetune", 0.7, (0.6, 0.8)))
-    return {"small_similar": Panel("fractals, 20 classes × 5 images", bars)}
 
 
 @pytest.mark.parametrize(
@@ -68,49 +56,6 @@ def test_class_names_are_not_formulas_and_may_be_in_any_script(tmp_path):
     names = ["$\\frac{", "$5 and $10", "漢字\n", "a" * 300]
     confusion_matrix([0, 1, 2, 3], [0, 1, 2, 3], names, tmp_path / "m.png")
     assert pixels(tmp_path / "m.png").min() < 100
-
-
-def test_long_names_keep_their_ends():
-    assert shorten("n02085620-Chihuahua dog", 12) == "n02085…a dog"
-    assert len(shorten("x" * 99, 13)) == 13
-    assert shorten("short", 12) == "short"
-
-
-def test_the_grid_is_twice_as_wide_as_a_readme_shows_it(tmp_path):
-    quadrants(grid(), tmp_path / "q.png", title="$a title$", footnote="A footnote. " * 20)
-    assert pixels(tmp_path / "q.png").shape[1] == 1660
-
-
-def test_textbook_winner_tie_note_and_failure_are_each_seen_in_the_grid(tmp_path):
-    looks = [
-        {},
-        {"textbook": True},
-        {"mark": "winner"},
-        {"mark": "tie"},
-        {"note": "about 30 more images " * 8},
-        {"mean": None, "interval": None, "note": "failed"},
-        {"interval": None},
-    ]
-    seen = set()
-    for number, look in enumerate(looks):
-        quadrants(grid(**look), tmp_path / f"{number}.png")
-        seen.add(pixels(tmp_path / f"{number}.png").tobytes())
-    assert len(seen) == len(looks)
-
-
-def test_a_grid_of_nothing_can_be_drawn(tmp_path):
-    quadrants({}, tmp_path / "q.png")
-    assert pixels(tmp_path / "q.png").min() < 100
-
-
-def test_the_users_matplotlib_settings_change_nothing_and_are_not_changed(tmp_path):
-    quadrants(grid(), tmp_path / "a.png")
-    with matplotlib.rc_context({"font.size": 22, "axes.facecolor": "black", "text.color": "red"}):
-        before = dict(matplotlib.rcParams)
-        quadrants(grid(), tmp_path / "b.png")
-        assert dict(matplotlib.rcParams) == before
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
 def test_the_two_pictures_of_a_run_cost_little(tmp_path):

@@ -1,0 +1,51 @@
+"""What the pictures of runs and sweeps share: no pyplot and its global state, no matplotlib
+settings of the user's, so that the same numbers give the same bytes."""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+STYLE = {
+    "font.size": 9,
+    "text.parse_math": False,  # a class called "$5 and $10" is not a formula
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+    "savefig.facecolor": "white",
+}
+INK, SOFT = "#1a1a1a", "#5c5c5c"
+STAR: dict[str, Any] = {"marker": "*", "ms": 11, "color": "#e0a100", "mec": INK, "mew": 0.7}
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, so that a reader never meets half of it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+@contextmanager
+def drawing(path: Path, width: float, height: float, dpi: int) -> Iterator[Figure]:
+    """A figure of this many inches that is written to `path` as PNG at the end."""
+    with style.context(["default", STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in its place will do
+        figure = Figure((width, height), dpi=dpi)
+        canvas = FigureCanvasAgg(figure)
+        yield figure
+        content = io.BytesIO()
+        canvas.print_png(content, metadata={"Software": None})
+        write(path, content.getvalue())
+
+
+def shorten(name: str, limit: int) -> str:
+    """A name on one line and of at most `limit` characters: what is too long loses its middle."""
+    name = "".join(c if c.isprintable() else " " for c in name)
+    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[limit // 2 - limit + 1 :]}"
