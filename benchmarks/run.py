@@ -28,7 +28,8 @@ def main() -> None:
     lines = [
         f"# {datetime.date.today()}",
         "",
-        f"{platform.machine()}, {_processor()}, {threads} cores, Python {platform.python_version()}, "
+        f"{platform.machine()}, {_processor()}, {threads} cores, "
+        f"Python {platform.python_version()}, "
         f"torch {torch.__version__}, {torch.get_num_threads()} threads",
         "",
         "| figure | median | smallest | largest | runs |",

@@ -45,7 +45,9 @@ def test_jobs_of_one_process_do_not_change_each_other(tmp_path):
     for name in ("alone", "other", "after"):
         (tmp_path / name).mkdir()
     run_job(tmp_path / "alone", *words, "seed=0")
-    run_job(tmp_path / "other", *words, "seed=3", "strategy=scratch", "trainer.precision=bf16-mixed")
+    run_job(
+        tmp_path / "other", *words, "seed=3", "strategy=scratch", "trainer.precision=bf16-mixed"
+    )
     run_job(tmp_path / "after", *words, "seed=0")
     alone, other, after = (result(tmp_path / n)["metrics"] for n in ("alone", "other", "after"))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 
@@ -25,6 +25,7 @@ from regraft.weights import Weights
 EXPECTED = (
     ".*in eval mode at the start of training.*",
     ".*does not have many workers.*",
+    ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ".*The number of training batches.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*LeafSpec.*",
@@ -118,6 +119,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         logger=False if logger is None else WandbLogger(experiment=logger),
         callbacks=callbacks,
         default_root_dir=cfg.output_dir,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -80,7 +80,7 @@ def fit_in_memory(backbone: Backbone, head: Head, images: Images) -> bool:
 def compute(backbone: Backbone, head: Head, images: Images, trainer: pl.Trainer) -> Features:
     """Send every image through the trunk once, in evaluation mode; features end on the CPU."""
     device = trainer.strategy.root_device
-    backbone.to(device).eval()
+    trainer.precision_plugin.convert_module(backbone.to(device)).eval()
     tensors: dict[str, tuple[Tensor, Tensor]] = {}
     for split in SPLITS:
         outputs, labels = [], []

@@ -26,7 +26,7 @@ def ratios(plan: Plan, *, backbone_ratio: float, stage_decay: float) -> tuple[fl
     The last stage gets `backbone_ratio`, each one below it `stage_decay` times the one above. A
     reset stage has nothing to preserve and learns like the head.
     """
-    top = max(plan.indices("tune", "reset"), default=0)
+    top = max(plan.indices("tune"), default=0)
     scale = {"tune": backbone_ratio, "reset": 1.0}
     return tuple(
         scale.get(action, 0.0) * (stage_decay ** (top - index) if action == "tune" else 1.0)

@@ -165,6 +165,8 @@ def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, floa
 
     Probabilities are (N, num_classes), labels (N,).
     """
+    if not probabilities.isfinite().all():
+        raise RegraftError("the loss became NaN: the training diverged; lower optimizer.lr")
     classes = probabilities.shape[1]
     correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
     values = {

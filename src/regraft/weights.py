@@ -85,7 +85,8 @@ def _fit(
     """Match tensors to the trunk by name and shape; a classifier is dropped, a gap is an error."""
     wanted = net.state_dict()
     state = _strip(state, wanted)
-    if not wanted.keys() <= state.keys():
+    fits = wanted.keys() <= state.keys()
+    if not fits or any(wanted[name].shape != state[name].shape for name in wanted):
         state = _convert(state, net)
     missing = sorted(wanted.keys() - state.keys())
     wrong = sorted(n for n in wanted.keys() & state.keys() if wanted[n].shape != state[n].shape)

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from filelock import FileLock
 
+from regraft.paths import cache_folder
+
 Role = Literal["source", "target"]
 RENDERER_VERSION = 1  # part of the cache key: raise it whenever any pixel changes
 
@@ -82,7 +84,7 @@ def cached(
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     shape = (classes * per_class, size, size, 3)
     try:
-        path = _cache_folder() / f"{role}-{classes}x{per_class}-{size}px-{digest}.npy"
+        path = cache_folder() / "fractals" / f"{role}-{classes}x{per_class}-{size}px-{digest}.npy"
         if (images := _open(path, shape)) is not None:
             return images
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,11 +102,6 @@ def cached(
     images = render(role, classes, per_class, **choices)
     images.flags.writeable = False
     return images
-
-
-def _cache_folder() -> Path:
-    chosen = os.environ.get("REGRAFT_CACHE")
-    return (Path(chosen) if chosen else Path.home() / ".cache" / "regraft") / "fractals"
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
