@@ -99,6 +99,21 @@ def test_nothing_untrusted_is_ever_called(tmp_path, monkeypatch):
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "regraft.tracking.Path.touch"},
+        {"_target_": "torch.nn.ModuleList", "modules": [{"_target_": "pathlib.Path.touch"}]},
+    ],
+)
+def test_trust_is_in_the_module_that_defines_and_reaches_into_lists(node, monkeypatch):
+    monkeypatch.delenv("REGRAFT_TRUST")
+    with pytest.raises(RegraftError, match="not from a trusted module"):
+        config.build(OmegaConf.create(node))
+    with pytest.raises(RegraftError, match="not from a trusted module"):
+        config.check(OmegaConf.create({"seed": 0, "output_dir": "x", "head": node}))
+
+
 def test_an_interpolation_that_leads_nowhere_is_one_line():
     with pytest.raises(RegraftError, match="config: "):
         config.resolved(OmegaConf.create({"a": "${nowhere}"}))

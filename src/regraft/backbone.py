@@ -85,13 +85,17 @@ class Backbone(nn.Module):
             self._measure()
         return loaded
 
-    def freeze(self, stages: Iterable[int], *, fixed_norm: bool = False) -> None:
+    def freeze(self, stages: Iterable[int], *, fixed_norm: bool | None = None) -> None:
         """Freeze these stages and no others; `fixed_norm` also fixes all BatchNorm statistics.
+
+        Without a word about `fixed_norm` it stays as it was.
 
         Frozen means no gradient *and* evaluation mode: `requires_grad` alone lets BatchNorm drift
         (Lightning #15062, #21531) and leaves stochastic depth on.
         """
-        self.frozen, self._fixed_norm = frozenset(stages), fixed_norm
+        self.frozen = frozenset(stages)
+        if fixed_norm is not None:
+            self._fixed_norm = fixed_norm
         parameters = dict(self.net.named_parameters())
         for index, stage in enumerate(self.stages):
             for name in stage.tensors:

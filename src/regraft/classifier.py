@@ -90,7 +90,7 @@ class Classifier(pl.LightningModule):
         # (Lightning #21901: a callback's own memory of it is lost).
         frozen = self.plan.frozen(self.global_step / self._steps())
         if frozen != self.backbone.frozen:
-            self.backbone.freeze(frozen, fixed_norm=self.plan.fixed_norm)
+            self.backbone.freeze(frozen)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["regraft"] = self.card

@@ -21,7 +21,7 @@ from regraft.features import Features
 from regraft.figures import learning_curve
 from regraft.forecast import MIN_REPLICATES, MIN_SIZES, Forecast, Point, check_target, forecast
 from regraft.head import Head
-from regraft.plan import Plan, Strategy
+from regraft.plan import Strategy
 
 # A subset of ten images is one batch: as many epochs as for the whole set would not train it.
 MIN_STEPS = 200
@@ -73,12 +73,12 @@ class Collect:
         return tuple(int(size) for size in np.minimum(sizes, smallest_class - steps[::-1]))
 
 
-def refuse_unless_frozen(strategy: Strategy | Collect, plan: Plan) -> None:
+def refuse_unless_cached(strategy: Strategy | Collect, cached: bool) -> None:
     """A learning curve takes some twenty trainings, which only a frozen trunk makes cheap."""
-    if isinstance(strategy, Collect) and not plan.all_kept:
+    if isinstance(strategy, Collect) and not cached:
         raise RegraftError(
-            "strategy=collect measures its curve on a frozen trunk; leave freeze=all, or use "
-            "another strategy"
+            "strategy=collect measures its curve on features of a frozen trunk, held in memory; "
+            "leave freeze=all and a head on pooled features"
         )
 
 

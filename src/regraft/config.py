@@ -53,7 +53,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 def build(node: DictConfig, *facts: Any, **parts: Any) -> Any:
     """Call the node's `_target_`: facts by position, YAML keys and other `parts` by name."""
     target = str(node._target_)
-    _trusted(target)
+    for key, inner in _targets(resolved(node), target):
+        _load(key, inner["_target_"])
     try:
         return hydra_instantiate(node, *facts, _convert_="all", **parts)
     except InstantiationException as error:
@@ -73,15 +74,14 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield key, node
         for name, child in node.items():
             yield from _targets(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _targets(child, f"{key}.{index}")
 
 
 def _check_node(key: str, node: dict[str, Any]) -> None:
     target = node["_target_"]
-    _trusted(target)
-    try:
-        function = get_object(target)
-    except Exception as error:
-        raise RegraftError(f"{key}._target_={target}: no such class or function") from error
+    function = _load(key, target)
     parameters = inspect.signature(function).parameters
     ours = target.startswith("regraft.")
     choices = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours}
@@ -121,11 +121,24 @@ def _check_type(key: str, value: Any, expected: Any) -> None:
         raise RegraftError(f"{key}={value}: {' or '.join(problems)}") from error
 
 
-def _trusted(target: str) -> None:
+def _load(key: str, target: str) -> Any:
+    """The class or function that a `_target_` names, if its own module is trusted.
+
+    The name alone proves nothing: `regraft.tracking.Path.touch` is pathlib's.
+    """
     # What the user trusts stands in the environment: a preset must not be able to trust itself.
     users = os.environ.get("REGRAFT_TRUST", "").split(",")
-    if not target.startswith((*TRUSTED, *(f"{name.strip()}." for name in users if name.strip()))):
-        raise RegraftError(
-            f"_target_={target}: not from a trusted module; if you trust it, set the environment "
-            f"variable REGRAFT_TRUST={target.partition('.')[0]}"
-        )
+    trusted = (*TRUSTED, *(f"{name.strip()}." for name in users if name.strip()))
+    refusal = RegraftError(
+        f"_target_={target}: not from a trusted module; if you trust it, set the environment "
+        f"variable REGRAFT_TRUST={target.partition('.')[0]}"
+    )
+    if not target.startswith(trusted):
+        raise refusal
+    try:
+        found = get_object(target)
+    except Exception as error:
+        raise RegraftError(f"{key}._target_={target}: no such class or function") from error
+    if not f"{getattr(found, '__module__', None)}.".startswith(trusted):
+        raise refusal
+    return found

@@ -57,11 +57,11 @@ def run(cfg: DictConfig) -> float:
 
         # What is to happen to each stage, decided before any training.
         plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
-        collect.refuse_unless_frozen(strategy, plan)
         weights = graft(plan, backbone)
         make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
         head = make_head()
         once = plan.all_kept and features.fit_in_memory(backbone, head, images)
+        collect.refuse_unless_cached(strategy, once)
         ratios = optim.ratios(
             plan,
             backbone_ratio=cfg.optimizer.backbone_ratio,

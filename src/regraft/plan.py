@@ -97,7 +97,8 @@ def graft(plan: Plan, backbone: Backbone) -> Weights | None:
     Returns the pretrained weights that were read, None if no stage wanted any.
     """
     weights = backbone.graft(pretrained=plan.indices("keep", "tune"), dropped=plan.indices("drop"))
-    backbone.freeze(plan.frozen(0.0), fixed_norm=plan.fixed_norm)
+    # Random weights have no statistics worth keeping.
+    backbone.freeze(plan.frozen(0.0), fixed_norm=plan.fixed_norm and weights is not None)
     return weights
 
 

@@ -52,9 +52,17 @@ class History(pl.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
+        self.validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k in HISTORY}
+        # Without a validation in this epoch, Lightning still holds the values of the last one.
+        new = [k for k in HISTORY if self.validated or not k.startswith("val/")]
+        metrics = trainer.callback_metrics
+        values = {name: float(metrics[name]) for name in new if name in metrics}
+        self.validated = False
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
         with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", "step", *HISTORY], restval="")
