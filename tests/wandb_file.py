@@ -23,6 +23,8 @@ def read(folder: Path) -> dict[str, Any]:
         if kind == "run":
             found["run"] = record.run
             found["config"].update(_items(record.run.config.update))
+        elif kind == "config":
+            found["config"].update(_items(record.config.update))
         elif kind == "history":
             found["history"].append(_items(record.history.item))
         elif kind == "summary":

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 
 from regraft.backbone import Backbone
-from regraft.data.images import Images, SplitName
+from regraft.data.images import Images, NeverAlone, SplitName
 from regraft.head import Head
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -27,25 +28,22 @@ class Batches:
         shuffle: bool,
         passes: int = 1,  # over the data before this counts as an epoch
     ) -> None:
-        self.features, self.labels = features, labels
-        self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
+        self.features, self.labels, self.passes = features, labels, passes
+        rows = range(len(labels))
+        # The samplers of the image loaders, so that the same seed draws the same batches.
+        self._order: BatchSampler = (
+            NeverAlone(RandomSampler(rows), batch_size, drop_last=False)
+            if shuffle
+            else BatchSampler(SequentialSampler(rows), batch_size, drop_last=False)
+        )
 
     def __len__(self) -> int:
-        return len(self._sizes()) * self.passes
+        return len(self._order) * self.passes
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        count = len(self.labels)
         for _ in range(self.passes):
-            order = torch.randperm(count) if self.shuffle else torch.arange(count)
-            for part in order.split(self._sizes()):
+            for part in self._order:
                 yield self.features[part], self.labels[part]
-
-    def _sizes(self) -> list[int]:
-        full, rest = divmod(len(self.labels), self.batch_size)
-        sizes = [self.batch_size] * full + ([rest] if rest else [])
-        if self.shuffle and len(sizes) > 1 and rest == 1:
-            sizes[-2:] = [sizes[-2] + 1]  # BatchNorm cannot learn from a batch of one
-        return sizes
 
 
 class Features(pl.LightningDataModule):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from regraft import tracking
 
+MEDIA = {"plan", "confusion_matrix", "test/confident_mistakes"}
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("job")]
 
 
@@ -116,9 +117,14 @@ def test_weights_and_biases_has_it_all(finished):
     assert len(measured) == 4
     assert any("lr-" in key for row in found["history"] for key in row)
     assert summary["test/acc"] == pytest.approx(result(run)["metrics"]["test/acc"])
-    assert summary["plan"]["_type"] == "table-file"
-    assert summary["confusion_matrix"]["_type"] == "image-file"
-    assert summary["test/confident_mistakes"]["_type"] == "table-file"
+    types = {f"{key}/_type": key for key in MEDIA}
+    last = found["history"][-1]
+    media = {types[key]: last[key] for key in types.keys() & last.keys()}
+    assert media == {
+        "plan": "table-file",
+        "confusion_matrix": "image-file",
+        "test/confident_mistakes": "table-file",
+    }
 
 
 def test_the_terminal_shows_the_plan_before_and_the_summary_after(finished):
