@@ -98,6 +98,17 @@ def test_the_command_line_wins_over_the_strategy():
     assert cfg.strategy.name == "finetune"
 
 
+FREEZES = [option for group, option in OPTIONS if group == "freeze"]
+
+
+@pytest.mark.parametrize(("strategy", "freeze"), list(itertools.product(STRATEGIES, FREEZES)))
+def test_a_freeze_policy_on_the_command_line_replaces_the_strategys(strategy, freeze):
+    needed = NEEDED.get(("freeze", freeze), [])
+    cfg = composed(f"strategy={strategy}", f"freeze={freeze}", *needed)
+    config.check(cfg)
+    assert cfg.freeze == composed(f"freeze={freeze}", *needed).freeze
+
+
 def test_strategies_own_ratios_and_never_a_learning_rate():
     for path in sorted((conf_folder() / "strategy").glob("*.yaml")):
         node = OmegaConf.load(path)

@@ -121,7 +121,6 @@ def test_features_that_do_not_fit_in_memory_are_computed_again_with_the_same_res
         (["trainer.precision=17"], "trainer.precision=17"),
         (["scheduler.warmup=2"], "scheduler.warmup=2"),
         (["loader.batch_size=0"], "loader.batch_size=0"),
-        (["strategy=partial", "freeze=all"], "freeze.stages"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_recorded(words, message, tmp_path):
