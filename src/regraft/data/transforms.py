@@ -26,7 +26,6 @@ _FORMATS = sorted(set(Image.OPEN) - _NOT_PICTURES)
 EXTENSIONS = frozenset(
     extension for extension, name in Image.registered_extensions().items() if name in _FORMATS
 )
-_Images = TypeVar("_Images", Image.Image, Tensor)
 
 
 class UnreadableImageError(RegraftError):
