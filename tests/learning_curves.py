@@ -3,7 +3,7 @@
 import numpy as np
 
 from regraft.collect import Collect
-from regraft.forecast import Point
+from regraft.curve import Point
 
 
 def make_collect(*, target_acc: float = 0.9, sizes: int = 6, replicates: int = 3) -> Collect:

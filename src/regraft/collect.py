@@ -16,10 +16,11 @@ from omegaconf import DictConfig
 
 from regraft.classifier import Classifier
 from regraft.config import build
+from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
 from regraft.errors import RegraftError
 from regraft.features import Features
 from regraft.figures import learning_curve
-from regraft.forecast import MIN_REPLICATES, MIN_SIZES, Forecast, Point, check_target, forecast
+from regraft.forecast import Forecast, check_target, forecast
 from regraft.head import Head
 from regraft.plan import Strategy
 

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from regraft.forecast import FARTHEST, KEYS, Forecast, Point, errors_by_size
+from regraft.curve import Point, errors_by_size
+from regraft.forecast import FARTHEST, KEYS, Forecast
 
 
 def draw(forecast: Forecast) -> Figure:
