@@ -3,7 +3,6 @@ forecast from its scores how many more labelled images would do."""
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from regraft.config import build
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
 from regraft.errors import RegraftError
 from regraft.features import Features
-from regraft.figures import learning_curve
+from regraft.figures import canvas, learning_curve
 from regraft.forecast import Forecast, check_target, forecast
 from regraft.head import Head
 from regraft.plan import Strategy
@@ -157,8 +156,5 @@ def measure(
 def write(forecast: Forecast, folder: Path) -> None:
     """Write forecast.json and learning_curve.png, each whole or not at all."""
     text = json.dumps(forecast.as_dict(), indent=2, allow_nan=False) + "\n"
-    partial = folder / f".forecast.{os.getpid()}"
-    partial.write_text(text)
-    partial.replace(folder / "forecast.json")
-    learning_curve.draw(forecast).savefig(partial, format="png", dpi=150)
-    partial.replace(folder / "learning_curve.png")
+    canvas.write(folder / "forecast.json", text.encode())
+    learning_curve.draw(forecast, folder / "learning_curve.png")

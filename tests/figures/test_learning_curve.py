@@ -1,28 +1,52 @@
+import matplotlib
+import pytest
 from learning_curves import falling, points_on
+from matplotlib.figure import Figure
+from pictures import pixels
 
-from regraft.figures.learning_curve import draw
+from regraft.figures.learning_curve import compose, draw
 from regraft.forecast import forecast
 
 
-def test_the_picture_shows_points_target_and_needed_size():
-    found = forecast(points_on(0.02, 0.4, full=20, noise=0.02), 0.92)
-    figure = draw(found)
+@pytest.fixture
+def reachable():
+    return forecast(points_on(0.02, 0.4, full=20, noise=0.02), 0.92)
+
+
+def composed(found):
+    compose(figure := Figure(), found)
     labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
-    assert {
-        "replicates",
+    return figure, labels
+
+
+def test_the_picture_shows_points_target_and_needed_size(reachable):
+    figure, labels = composed(reachable)
+    assert labels == {
+        "nominal 90 % interval",
         "fitted curve",
         "extrapolated",
+        "levels off at 0.98",
+        "replicates",
+        "mean of replicates",
         "target 0.92",
         "now: 20 per class",
-    } < labels
-    assert f"needed: {found.per_class_total['estimate']} per class in all" in labels
+        f"needed: {reachable.per_class_total['estimate']} per class in all",
+        "and its interval",
+    }
     [axes] = figure.axes
     assert axes.get_xscale() == "log"
     assert "per class" in axes.get_xlabel()
 
 
 def test_the_picture_extrapolates_nothing_where_nothing_can_be_said():
-    found = forecast(falling(), 0.95)
-    labels = {text.get_text() for legend in draw(found).legends for text in legend.get_texts()}
-    assert "extrapolated" not in labels
-    assert "fitted curve" not in labels
+    _, labels = composed(forecast(falling(), 0.95))
+    assert labels == {"replicates", "mean of replicates", "target 0.95", "now: 16 per class"}
+
+
+def test_the_users_matplotlib_settings_change_nothing(tmp_path, reachable):
+    draw(reachable, tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 22, "axes.facecolor": "black", "text.color": "red"}):
+        draw(reachable, tmp_path / "b.png")
+    assert pixels(tmp_path / "a.png").shape == (660, 1275)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]

@@ -1,5 +1,5 @@
-"""What the pictures of runs and sweeps share: no pyplot and its global state, no matplotlib
-settings of the user's, so that the same numbers give the same bytes."""
+"""What all pictures share: no pyplot and its global state, no matplotlib settings of the user's, so
+that the same numbers give the same bytes."""
 
 import io
 import os
