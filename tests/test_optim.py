@@ -14,7 +14,8 @@ PLANS = {
     "gradual": lambda n: plan.gradual(n, 10, begin=0.2, end=0.6, fixed_norm_below=0),
     "frozen": lambda n: plan.everything(n, 10),
 }
-SETTINGS = {"lr": 0.1, "weight_decay": 0.01, "backbone_ratio": 0.1, "stage_decay": 0.5}
+RATES = {"lr": 0.1, "weight_decay": 0.01}
+RATIOS = {"backbone_ratio": 0.1, "stage_decay": 0.5}
 SCHEDULES = {
     "cosine": lambda o: optim.cosine(o, 20, warmup=0.2),
     "constant": lambda o: optim.constant(o, 20, warmup=0.2),
@@ -37,7 +38,7 @@ def test_every_trained_parameter_is_in_exactly_one_group(backbone, name):
     made = PLANS[name](len(backbone.stages))
     plan.graft(made, backbone)
     head = linear(backbone.out_features, None, 3)
-    groups = optim.parameter_groups(backbone, made, head, **SETTINGS)
+    groups = optim.parameter_groups(backbone, head, optim.ratios(made, **RATIOS), **RATES)
     grouped = [id(p) for group in groups for p in group["params"]]
     moving = made.indices("tune", "reset")
     wanted = [p for index in moving for p in backbone.stage_parameters(index).values()]
@@ -48,11 +49,11 @@ def test_every_trained_parameter_is_in_exactly_one_group(backbone, name):
 
 
 def test_ratios_fall_towards_the_stem_and_reset_stages_learn_like_the_head():
-    tuned = optim.ratios(PLANS["finetune"](4), backbone_ratio=0.1, stage_decay=0.5)
+    tuned = optim.ratios(PLANS["finetune"](4), **RATIOS)
     assert tuned == pytest.approx((0.0125, 0.025, 0.05, 0.1))
-    partial = optim.ratios(PLANS["partial"](4), backbone_ratio=0.1, stage_decay=0.5)
+    partial = optim.ratios(PLANS["partial"](4), **RATIOS)
     assert partial == (0, 0, 1, 1)
-    assert optim.ratios(PLANS["frozen"](3), backbone_ratio=0.1, stage_decay=0.5) == (0, 0, 0)
+    assert optim.ratios(PLANS["frozen"](3), **RATIOS) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -61,7 +62,7 @@ def test_at_every_step_the_rate_is_schedule_times_ratio(schedule, make):
     backbone = Backbone(name="test_resnet", size=64)
     made = PLANS["finetune"](len(backbone.stages))
     extra = {"betas": [0.9, 0.999]} if make is optim.adamw else {"momentum": 0.9}
-    optimizer = make(backbone, made, linear(96, None, 3), **SETTINGS, **extra)
+    optimizer = make(backbone, made, linear(96, None, 3), **RATES, **RATIOS, **extra)
     scheduler = SCHEDULES[schedule](optimizer)
     distinct = set()
     for _ in range(20):
@@ -77,7 +78,8 @@ def test_at_every_step_the_rate_is_schedule_times_ratio(schedule, make):
 def test_the_trunk_never_learns_faster_than_the_head_times_its_ratio():
     backbone = Backbone(name="test_resnet", size=64)
     made = PLANS["finetune"](len(backbone.stages))
-    groups = optim.parameter_groups(backbone, made, linear(96, None, 3), **SETTINGS)
+    ratios = optim.ratios(made, **RATIOS)
+    groups = optim.parameter_groups(backbone, linear(96, None, 3), ratios, **RATES)
     assert max(g["lr"] for g in groups if not g["name"].startswith("head")) == pytest.approx(0.01)
 
 
@@ -85,8 +87,8 @@ def test_lr_scale_is_a_factor_on_everything():
     backbone = Backbone(name="test_resnet", size=64)
     made = PLANS["finetune"](len(backbone.stages))
     arguments = (backbone, made, linear(96, None, 3))
-    plain = optim.sgd(*arguments, **SETTINGS, momentum=0.9)
-    scaled = optim.sgd(*arguments, **SETTINGS, momentum=0.9, lr_scale=0.5)
+    plain = optim.sgd(*arguments, **RATES, **RATIOS, momentum=0.9)
+    scaled = optim.sgd(*arguments, **RATES, **RATIOS, momentum=0.9, lr_scale=0.5)
     for a, b in zip(plain.param_groups, scaled.param_groups, strict=True):
         assert b["lr"] == pytest.approx(a["lr"] / 2)
 

@@ -36,34 +36,32 @@ def ratios(plan: Plan, *, backbone_ratio: float, stage_decay: float) -> tuple[fl
 
 def parameter_groups(
     backbone: Backbone,
-    plan: Plan,
     head: nn.Module,
+    stage_ratios: Sequence[float],
     *,
     lr: float,
     weight_decay: float,
-    backbone_ratio: float,
-    stage_decay: float,
 ) -> list[dict[str, Any]]:
     """Every parameter that is ever trained, in exactly one group, its ratio baked into `lr`.
 
+    `stage_ratios` has one for each stage, 0 where nothing is trained; the head's is 1.
     Baked in, because any torch schedule then keeps the ratio (timm's `lr_scale` key is read by
     timm's schedulers only). Biases and norms are not decayed. Groups exist from the first step,
     also for stages that start later: a resumed run finds them as they were.
     """
-    scales = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
     parts: list[tuple[str, float, list[nn.Parameter]]] = [
-        (stage.name, scale, list(backbone.stage_parameters(index).values()))
-        for index, (stage, scale) in enumerate(zip(backbone.stages, scales, strict=True))
-        if scale > 0
+        (stage.name, ratio, list(backbone.stage_parameters(index).values()))
+        for index, (stage, ratio) in enumerate(zip(backbone.stages, stage_ratios, strict=True))
+        if ratio > 0
     ]
     parts.append(("head", 1.0, list(head.parameters())))
     groups = []
-    for name, scale, parameters in parts:
+    for name, ratio, parameters in parts:
         for kind, decay in (("weights", weight_decay), ("no_decay", 0.0)):
             members = [p for p in parameters if (p.ndim > 1) == (kind == "weights")]
             if members:
-                group = {"name": f"{name}/{kind}", "params": members, "lr": lr * scale}
-                groups.append({**group, "weight_decay": decay, "ratio": scale})
+                group = {"name": f"{name}/{kind}", "params": members, "lr": lr * ratio}
+                groups.append({**group, "weight_decay": decay, "ratio": ratio})
     return groups
 
 
@@ -80,15 +78,8 @@ def adamw(
     stage_decay: Ratio = 1.0,
 ) -> AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
-    groups = parameter_groups(
-        backbone,
-        plan,
-        head,
-        lr=lr * lr_scale,
-        weight_decay=weight_decay,
-        backbone_ratio=backbone_ratio,
-        stage_decay=stage_decay,
-    )
+    each = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
+    groups = parameter_groups(backbone, head, each, lr=lr * lr_scale, weight_decay=weight_decay)
     return AdamW(groups, betas=(betas[0], betas[1]), foreach=True)
 
 
@@ -105,15 +96,8 @@ def sgd(
     stage_decay: Ratio = 1.0,
 ) -> SGD:
     """Stochastic gradient descent with Nesterov momentum."""
-    groups = parameter_groups(
-        backbone,
-        plan,
-        head,
-        lr=lr * lr_scale,
-        weight_decay=weight_decay,
-        backbone_ratio=backbone_ratio,
-        stage_decay=stage_decay,
-    )
+    each = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
+    groups = parameter_groups(backbone, head, each, lr=lr * lr_scale, weight_decay=weight_decay)
     return SGD(groups, momentum=momentum, nesterov=momentum > 0, foreach=True)
 
 
