@@ -44,8 +44,22 @@ def test_every_trained_parameter_is_in_exactly_one_group(backbone, name):
     wanted = [p for index in moving for p in backbone.stage_parameters(index).values()]
 
     assert sorted(grouped) == sorted(map(id, [*wanted, *head.parameters()]))
-    assert all(p.ndim <= 1 for g in groups if g["weight_decay"] == 0 for p in g["params"])
-    assert all(p.ndim > 1 for g in groups if g["weight_decay"] > 0 for p in g["params"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_weights_are_decayed_and_no_embeddings_of_tokens_and_positions(family):
+    name, size = FAMILIES[family]
+    backbone = Backbone(name=name, size=size)
+    ratios = (1.0,) * len(backbone.stages)
+    groups = optim.parameter_groups(backbone, linear(9, None, 3), ratios, **RATES)
+    names = {id(p): name for name, p in backbone.net.named_parameters()}
+    decayed = [p for g in groups if g["weight_decay"] > 0 for p in g["params"]]
+    others = [p for g in groups if g["weight_decay"] == 0 for p in g["params"]]
+
+    assert all(p.ndim > 1 for p in decayed)
+    embeddings = {names[id(p)] for p in others if p.ndim > 1}
+    assert embeddings == ({"cls_token", "pos_embed"} if family == "vit" else set())
+    assert all(g["name"].endswith("/no_decay") == (g["weight_decay"] == 0) for g in groups)
 
 
 def test_ratios_fall_towards_the_stem_and_reset_stages_learn_like_the_head():

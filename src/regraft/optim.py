@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
@@ -46,9 +47,11 @@ def parameter_groups(
 
     `stage_ratios` has one for each stage, 0 where nothing is trained; the head's is 1.
     Baked in, because any torch schedule then keeps the ratio (timm's `lr_scale` key is read by
-    timm's schedulers only). Biases and norms are not decayed. Groups exist from the first step,
-    also for stages that start later: a resumed run finds them as they were.
+    timm's schedulers only). Not decayed are biases, norms and what timm exempts by name, such as
+    position embeddings. Groups exist from the first step, also for stages that start later: a
+    resumed run finds them as they were.
     """
+    exempt = _exempt_from_decay(backbone.net)
     parts: list[tuple[str, float, list[nn.Parameter]]] = [
         (stage.name, ratio, list(backbone.stage_parameters(index).values()))
         for index, (stage, ratio) in enumerate(zip(backbone.stages, stage_ratios, strict=True))
@@ -58,11 +61,19 @@ def parameter_groups(
     groups = []
     for name, ratio, parameters in parts:
         for kind, decay in (("weights", weight_decay), ("no_decay", 0.0)):
-            members = [p for p in parameters if (p.ndim > 1) == (kind == "weights")]
+            decayed = kind == "weights"
+            members = [p for p in parameters if (p.ndim > 1 and id(p) not in exempt) == decayed]
             if members:
                 group = {"name": f"{name}/{kind}", "params": members, "lr": lr * ratio}
                 groups.append({**group, "weight_decay": decay, "ratio": ratio})
     return groups
+
+
+def _exempt_from_decay(net: Any) -> set[int]:
+    """The ids of the parameters that a timm model names, by patterns, as not to be decayed."""
+    patterns = net.no_weight_decay() if hasattr(net, "no_weight_decay") else ()
+    named = net.named_parameters()
+    return {id(p) for name, p in named if any(fnmatch(name, pattern) for pattern in patterns)}
 
 
 def adamw(
