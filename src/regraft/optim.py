@@ -13,12 +13,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from regraft.backbone import Backbone
-from regraft.plan import Plan
+from regraft.plan import Fraction, Plan
 
 LearningRate = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Ratio = Annotated[float, Gt(0), Le(1)]
-Fraction = Annotated[float, Ge(0), Le(1)]
 
 
 def ratios(plan: Plan, *, backbone_ratio: float, stage_decay: float) -> tuple[float, ...]:
@@ -101,7 +100,7 @@ def sgd(
     *,
     lr: LearningRate,
     weight_decay: NonNegative,
-    momentum: Annotated[float, Ge(0), Le(1)],
+    momentum: Fraction,
     lr_scale: LearningRate = 1.0,
     backbone_ratio: Ratio = 1.0,
     stage_decay: Ratio = 1.0,
