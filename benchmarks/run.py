@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import commands
+import figures
 import finetune
 import quickstart
 import torch
@@ -15,6 +16,7 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = {
     "commands": lambda: commands.measure(runs=5),
+    "figures": lambda: figures.measure(times=5),
     "finetune": lambda: finetune.measure(pairs=7),
     "quickstart": quickstart.measure,
 }
