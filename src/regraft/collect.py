@@ -1,5 +1,8 @@
-"""What `collect` does: train the same head on nested subsets of features computed already, and
-forecast from its scores how many more labelled images would do."""
+"""What `collect` does: on the frozen trunk, train the same head anew on nested subsets of features
+computed already, and forecast from its scores how many more labelled images would do.
+
+The answer holds for a frozen trunk; a strategy that trains the trunk may need fewer or more.
+"""
 
 import json
 import math
