@@ -25,7 +25,7 @@ quickstart: $(STAMP) ## Run the four strategies in the four quadrants, draw the 
 test: $(STAMP) ## All tests (JOBS=2 at a time, ARGS="-k words" for some)
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-test-fast: $(STAMP) ## The tests that train nothing
+test-fast: $(STAMP) ## All but the slow tests
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow" $(ARGS)
 
 lint: $(STAMP) ## Style, format, types, and that imports only go down
