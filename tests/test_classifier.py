@@ -9,7 +9,7 @@ from families import FAMILIES
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
-from regraft import head, optim, plan
+from regraft import head, optim, plan, progress
 from regraft.backbone import Backbone
 from regraft.classifier import Classifier
 from regraft.errors import RegraftError
@@ -63,6 +63,10 @@ def tensors(model, index):
     state = model.backbone.net.state_dict()
     names = model.backbone.stages[index].tensors
     return {name: state[name].clone() for name in names if name in state}
+
+
+def members(model, index):
+    return [model.backbone.net.get_submodule(path) for path in model.backbone.stages[index].modules]
 
 
 POLICIES = {
@@ -122,15 +126,23 @@ def test_a_stage_that_waits_keeps_its_statistics_too(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
-def test_resuming_in_a_later_phase_ends_where_an_unbroken_run_ends(tmp_path):
+@pytest.mark.parametrize(
+    "policy",
+    [partial(plan.gradual, begin=0.2, end=0.6, **NORM), POLICIES["first"], POLICIES["all"]],
+    ids=["gradual", "first", "all"],
+)
+def test_a_resumed_run_ends_where_an_unbroken_run_ends(policy, tmp_path):
     """Lightning's BackboneFinetuning leaves the trunk frozen for ever (#21901)."""
-    policy = partial(plan.gradual, begin=0.2, end=0.6, **NORM)
     whole = classifier("resnet", policy)
     keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, every_n_epochs=1)
     fit(whole, tmp_path, epochs=4, callbacks=[keep])
     [middle] = tmp_path.glob("*epoch=2*.ckpt")
 
-    again = classifier("resnet", policy, seed=1)
+    # The kept stages come from their weights, here seed 0; what is trained, from the checkpoint.
+    again = classifier("resnet", policy, seed=0)
+    for part in (again.head, *(m for i in again.plan.indices("tune") for m in members(again, i))):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter)
     trainer = pl.Trainer(
         callbacks=[ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1, every_n_epochs=1)],
         max_epochs=4,
@@ -170,6 +182,29 @@ def test_a_checkpoint_holds_plain_data_that_loads_without_running_code(tmp_path)
     fit(model, tmp_path).save_checkpoint(tmp_path / "a.ckpt")
     stored = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert stored["regraft"]["classes"] == list(CLASSES)
+
+
+def test_a_checkpoint_repeats_no_kept_stage_until_it_is_completed(tmp_path):
+    model = classifier("resnet", POLICIES["first"])
+    trainer = fit(model, tmp_path)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    kept = {f"backbone.net.{n}" for i in (0, 1) for n in model.backbone.stages[i].tensors}
+
+    assert not kept & stored["state_dict"].keys()
+    whole = model.complete(stored)["state_dict"]
+    assert whole.keys() == model.state_dict().keys()
+    assert all(torch.equal(whole[name], t) for name, t in model.state_dict().items())
+
+
+def test_early_stopping_sleeps_while_stages_wait_for_their_start(tmp_path):
+    def epochs(policy):
+        stop = progress.EarlyStopping(monitor="val/loss", mode="max", patience=1)  # never improves
+        stop.best_score = torch.tensor(torch.inf)
+        return fit(classifier("resnet", policy), tmp_path, epochs=8, callbacks=[stop]).current_epoch
+
+    assert epochs(partial(plan.gradual, begin=0.5, end=0.5, **NORM)) > 4
+    assert epochs(partial(plan.none, above="tune", **NORM)) < 4
 
 
 def test_features_fed_instead_of_images_give_the_same_logits():

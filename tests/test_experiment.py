@@ -1,14 +1,20 @@
 """Every strategy on every family, and jobs that share a process."""
 
 import json
+import math
 
 import pytest
 import torch
+import wandb
+import wandb_file
 from families import FAMILIES
 from jobs import run_job
+from omegaconf import OmegaConf
 
+from regraft import tracking
 from regraft.errors import RegraftError
 from regraft.paths import conf_folder
+from regraft.tracking import Job
 
 STRATEGIES = sorted(path.stem for path in (conf_folder() / "strategy").glob("*.yaml"))
 FAST = ["debug=fast", "logger=none", "data.per_class=5", "backbone=timm", "backbone.weights=random"]
@@ -95,6 +101,64 @@ def test_features_that_do_not_fit_in_memory_are_computed_again_with_the_same_res
     assert (cached["cost"]["cache"], again["cost"]["cache"]) == ("miss", "off")
     for name, value in cached["metrics"].items():
         assert again["metrics"][name] == pytest.approx(value, abs=1e-4)
+
+
+def test_a_run_shorter_than_the_time_between_validations_is_validated_at_its_end(tmp_path):
+    words = ["logger=none", "data.per_class=2", "trainer.max_epochs=2"]
+    run_job(tmp_path, *words, "trainer.check_val_every_n_epoch=5")
+    assert result(tmp_path)["checkpoint"] == "checkpoints/best.ckpt"
+
+
+def test_a_wandb_that_breaks_down_ends_no_training(tmp_path, monkeypatch, caplog):
+    def broken(*_, **__):
+        raise BrokenPipeError("the service is gone")
+
+    for name in ("log", "finish", "define_metric"):
+        monkeypatch.setattr(wandb.Run, name, broken)
+    run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1")
+    assert result(tmp_path)["status"] == "finished"
+    assert "the service is gone" in caplog.text
+
+
+@pytest.mark.parametrize(("mode", "said"), [("disabled", "W&B"), ("offline", "None")])
+def test_the_summary_speaks_of_wandb_only_where_there_is_a_run(mode, said, tmp_path, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", mode)
+        run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1")
+    assert said not in capsys.readouterr().out.partition("accuracy")[2]
+
+
+def test_online_without_a_key_goes_offline_and_asks_nothing(monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", "/nowhere")
+    assert tracking.wandb_mode() == "offline"
+    assert "wandb login" in caplog.text
+
+
+def test_the_run_is_named_after_what_was_built(tmp_path):
+    words = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
+    run_job(tmp_path, *words, "data.per_class=2", "trainer.max_epochs=1")
+    run = wandb_file.read(tmp_path)["run"]
+    assert run.display_name == "feature_extraction-test_resnet-digits-s0"
+    assert "timm" not in run.tags
+
+
+def test_numbers_that_json_does_not_know_become_null(tmp_path):
+    record = tracking.Record(Job(tmp_path, {}, (), None), OmegaConf.create(), {"a": [math.nan, 1]})
+    record.write()
+    assert json.loads((tmp_path / "result.json").read_text()) == {"a": [None, 1]}
+
+
+def test_ctrl_c_in_the_training_is_an_interruption_and_recorded(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regraft.classifier.Classifier.training_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(tmp_path, "data.per_class=2", "logger=none")
+    assert result(tmp_path)["status"] == "failed"
+    assert "interrupted" in result(tmp_path)["error"]
 
 
 @pytest.mark.parametrize(

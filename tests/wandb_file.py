@@ -16,6 +16,7 @@ def read(folder: Path) -> dict[str, Any]:
     """Run record, config, history rows, last summary and exit code of the one run in a folder."""
     [path] = folder.glob("wandb/offline-run-*/*.wandb")
     found: dict[str, Any] = {"history": [], "summary": {}, "exit_code": None, "config": {}}
+    found["axes"] = {}  # metric → the metric on its x axis
     for data in _records(path.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
@@ -29,6 +30,9 @@ def read(folder: Path) -> dict[str, Any]:
             found["history"].append(_items(record.history.item))
         elif kind == "summary":
             found["summary"].update(_items(record.summary.update))
+        elif kind == "metric":
+            name = record.metric.name or record.metric.glob_name
+            found["axes"][name] = record.metric.step_metric
         elif kind == "exit":
             found["exit_code"] = record.exit.exit_code
     return found

@@ -94,14 +94,29 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["regraft"] = self.card
+        # What is kept is the same in every epoch: a frozen trunk would fill the disk with copies
+        # of itself. The best checkpoint is completed at the end (`complete`).
+        for name in self._kept_tensors():
+            checkpoint["state_dict"].pop(name, None)
+
+    def complete(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """The same checkpoint with the tensors of kept stages: enough to rebuild the model."""
+        own = self.state_dict()
+        kept = {name: own[name].cpu() for name in self._kept_tensors() if name in own}
+        return {**checkpoint, "state_dict": {**kept, **checkpoint["state_dict"]}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["state_dict"] = self.complete(checkpoint)["state_dict"]
         stored = checkpoint.get("regraft", {}).get("classes", self.card["classes"])
         if stored != self.card["classes"]:
             raise RegraftError(
                 f"the checkpoint knows other classes ({', '.join(stored[:3])} …) than the data "
                 f"({', '.join(self.classes[:3])} …); use the data it was trained on"
             )
+
+    def _kept_tensors(self) -> list[str]:
+        stages = (self.backbone.stages[index] for index in self.plan.indices("keep"))
+        return [f"backbone.net.{name}" for stage in stages for name in stage.tensors]
 
     def _steps(self) -> int:
         return max(1, int(self.trainer.estimated_stepping_batches))

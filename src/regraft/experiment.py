@@ -1,14 +1,15 @@
 """One job, from a config to a result, top to bottom. The file to read first."""
 
+import signal
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 
 from regraft import collect, features, optim, outputs, summary, tracking
@@ -52,6 +53,7 @@ def run(cfg: DictConfig) -> float:
         backbone = build(cfg.backbone)
         source = build(cfg.data, cfg.seed)
         images: Images = build(cfg.loader, source, backbone.input)
+        record.call_it(backbone=backbone.name, data=source.name)
         record.add(strategy={"quadrant": strategy.quadrant})
         record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
 
@@ -85,7 +87,7 @@ def run(cfg: DictConfig) -> float:
         trainer = make_trainer(cfg, logger, [Bar(console), history])
         started = time.perf_counter()
         data = features.compute(backbone, head, images, trainer) if once else images
-        trainer.fit(classifier, datamodule=data)
+        fit(trainer, classifier, data)
         record.add(cost=cost(classifier, time.perf_counter() - started))
 
         # Judge the best weights: chosen on the validation split, tested once.
@@ -111,12 +113,13 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
     """Lightning's trainer with what the config asks for and what every run has."""
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
+    every, epochs = cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
     callbacks += [build(node) for node in cfg.callbacks.values() if node is not None]
     if logger is not None:
         callbacks.append(LearningRateMonitor())
     return build(
         cfg.trainer,
-        logger=False if logger is None else WandbLogger(experiment=logger),
+        logger=logger or False,
         callbacks=callbacks,
         default_root_dir=cfg.output_dir,
         enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
@@ -124,7 +127,18 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
+        # A short run is validated too, at its end: else it would have no best epoch.
+        check_val_every_n_epoch=min(every, epochs) if epochs > 0 else every,
     )
+
+
+def fit(trainer: pl.Trainer, classifier: Classifier, data: pl.LightningDataModule) -> None:
+    """Train; Ctrl-C is a KeyboardInterrupt again, which Lightning turns into an exit with code 1."""
+    try:
+        trainer.fit(classifier, datamodule=data)
+    except SystemExit as error:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
+        raise KeyboardInterrupt from error
 
 
 def cost(classifier: Classifier, fit_s: float) -> dict[str, Any]:
@@ -141,11 +155,14 @@ def cost(classifier: Classifier, fit_s: float) -> dict[str, Any]:
     }
 
 
-def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Any) -> str | None:
-    """Put the best epoch's weights back; the path of their checkpoint inside the run's folder."""
+def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> str | None:
+    """Put the best epoch's weights back and make their checkpoint whole; its path in the folder."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         return None
-    checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+    checkpoint = classifier.complete(torch.load(best, map_location="cpu", weights_only=True))
     classifier.load_state_dict(checkpoint["state_dict"])
+    partial = Path(f"{best}.partial")
+    torch.save(checkpoint, partial)
+    partial.replace(best)
     return str(best).removeprefix(f"{folder}/")

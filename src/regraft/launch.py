@@ -126,11 +126,11 @@ def _count_jobs(config: DictConfig) -> int:
 
 def _time_left(folder: Path, jobs: int) -> str:
     """How long the rest takes if it goes on like this; nothing before the first job has ended."""
-    done = [path.stat().st_mtime for path in folder.glob("*/result.json")]
+    done = sum('"status": "running"' not in p.read_text() for p in folder.glob("*/result.json"))
     if not done:
         return ""
     spent = time.time() - (folder / SWEEP).stat().st_mtime
-    seconds = spent / len(done) * (jobs - len(done))
+    seconds = spent / done * (jobs - done)
     return (
         f" · about {seconds / 60:.0f} min left"
         if seconds > 90

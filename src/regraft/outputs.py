@@ -30,16 +30,15 @@ def write(
     runs.confusion_matrix(
         labels.numpy(), predicted.numpy(), images.classes, folder / "confusion_matrix.png"
     )
-    if record.run is not None:
-        record.run.log(
+    record.tell(
+        lambda run: run.log(
             {
                 "plan": _table(record.result["plan"]),
                 "confusion_matrix": wandb.Image(str(folder / "confusion_matrix.png")),
                 "test/confident_mistakes": _mistakes(images, probabilities, labels),
             }
         )
-        flat = {f"cost/{name}": value for name, value in record.result["cost"].items()}
-        record.run.summary.update(record.result["metrics"] | flat)
+    )
 
 
 def write_predictions(path: Path, images: Images, predictions: Predictions) -> None:

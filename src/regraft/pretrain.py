@@ -7,6 +7,8 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import save_file
 
+from regraft.classifier import Classifier
+
 PREFIX = "backbone.net."
 
 
@@ -17,11 +19,11 @@ class ExportTrunk(pl.Callback):
         self.path = Path(path)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if best:
-            state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-        else:
-            state = pl_module.state_dict()
+        assert isinstance(pl_module, Classifier)
+        state = pl_module.state_dict()
+        if best := getattr(trainer.checkpoint_callback, "best_model_path", ""):
+            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+            state = pl_module.complete(checkpoint)["state_dict"]
         trunk = {
             name.removeprefix(PREFIX): tensor.contiguous().cpu()
             for name, tensor in state.items()

@@ -2,9 +2,10 @@
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
+from annotated_types import Ge
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -44,6 +45,22 @@ class Bar(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
         self.progress.stop()
+
+
+class EarlyStopping(pl.callbacks.EarlyStopping):
+    """Lightning's, asleep while stages wait for their start: a plateau of the probe is no end."""
+
+    def __init__(
+        self, *, monitor: str, mode: Literal["min", "max"], patience: Annotated[int, Ge(1)]
+    ) -> None:
+        super().__init__(monitor, mode=mode, patience=patience, check_on_train_epoch_end=False)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        plan: Any = pl_module.plan
+        # As the last step of this epoch was, not as the next one will be.
+        done = (trainer.global_step - 1) / max(1, int(trainer.estimated_stepping_batches))
+        if plan.frozen(done) == plan.frozen(1.0):
+            super().on_validation_end(trainer, pl_module)
 
 
 class History(pl.Callback):

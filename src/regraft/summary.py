@@ -57,7 +57,7 @@ def show_result(console: Console, record: Record) -> None:
     }
     if result["forecast"]:
         lines["forecast"] = result["forecast"]["words"]
-    if record.run is not None:
+    if record.run is not None and record.run.settings.mode != "disabled":
         offline = record.run.settings.mode == "offline"
         lines["W&B"] = "offline; upload with make sync" if offline else str(record.run.url)
     table = Table.grid(padding=(0, 2))

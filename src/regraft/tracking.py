@@ -2,11 +2,13 @@
 
 import json
 import logging
+import math
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -17,7 +19,8 @@ import torch
 import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -83,22 +86,52 @@ class Record:
                 self.result[key].update(part)
             else:
                 self.result[key] = part
-        if self.run is not None and "plan" in parts:
-            self.run.config.update({"plan": parts["plan"]})
+        if "plan" in parts:
+            self.tell(lambda run: run.config.update({"plan": parts["plan"]}))
+
+    def tell(self, something: Callable[[Any], object]) -> None:
+        """Do something with the W&B run, if there is one; its failure must not be the job's."""
+        if self.run is None:
+            return
+        try:
+            something(self.run)
+        except Exception as error:
+            log.warning("Weights & Biases: %s", explain(error))
+
+    def call_it(self, *, backbone: str, data: str) -> None:
+        """Give the W&B run the names of what was built, where an option only says "timm"."""
+        words = [self.result["choices"].get("strategy", ""), backbone, data]
+        tags = tuple(dict.fromkeys(tag for tag in [*words, *self.config.tags] if tag))
+
+        def rename(run: Any) -> None:
+            run.name, run.tags = "-".join([*words, f"s{self.result['seed']}"]), tags
+
+        self.tell(rename)
 
     def write(self) -> None:
         """Write result.json, whole or not at all."""
         path = self.job.folder / RESULT
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.result, indent=2, default=str) + "\n")
+        text = json.dumps(_strict(self.result), indent=2, default=str, allow_nan=False)
+        partial.write_text(text + "\n")
         partial.replace(path)
+
+
+def _strict(value: Any) -> Any:
+    """The same with null for what JSON has no number for: NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
 def recording(cfg: DictConfig) -> Iterator[Record]:
     """Record a job, finished or failed: result.json always, W&B closed with the true exit code."""
     job = Job.current()
-    record = Record(job, cfg, blank_result(job, cfg.get("seed")))
+    record = Record(job, cfg, blank_result(job, cfg))
+    record.write()  # a killed job says that it was running
     try:
         yield record
     except BaseException as error:
@@ -109,21 +142,29 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
         record.add(status="finished")
     finally:
         record.add(cost={"wall_s": round(time.perf_counter() - record.started, 3)})
-        record.write()
-        if record.run is not None:
-            record.run.finish(exit_code=0 if record.result["status"] == "finished" else 1)
+        try:
+            record.write()
+        finally:
+            _finish(record)
 
 
-def blank_result(job: Job, seed: int) -> dict[str, Any]:
+def _finish(record: Record) -> None:
+    flat = {f"cost/{name}": value for name, value in record.result["cost"].items()}
+    code = 0 if record.result["status"] == "finished" else 1
+    record.tell(lambda run: run.summary.update(record.result["metrics"] | flat))
+    record.tell(lambda run: run.finish(exit_code=code))
+
+
+def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
     """Every key of result.json, before anything is known."""
-    quadrant = job.choices.get("quadrant")
-    size, _, domain = (quadrant or "").partition("_")
+    quadrant = OmegaConf.select(cfg, "quadrant.name")
+    size, _, domain = str(quadrant).partition("_")
     return {
         "status": "running",
         "error": None,
         "choices": job.choices,
         "overrides": list(job.overrides),
-        "seed": seed,
+        "seed": cfg.get("seed"),
         "strategy": {"name": job.choices.get("strategy"), "quadrant": None},
         "quadrant": {"name": quadrant, "size": size, "domain": domain} if quadrant else None,
         "metrics": {},
@@ -133,6 +174,7 @@ def blank_result(job: Job, seed: int) -> dict[str, Any]:
         "weights": None,
         "checkpoint": None,
         "forecast": None,
+        "wandb": None,
         "versions": versions(),
         "git": git(),
     }
@@ -178,32 +220,56 @@ def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, floa
     return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
 
 
-def wandb_logger(record: Record, *, project: str, entity: str | None) -> Any:
+class Curves(WandbLogger):
+    """Lightning's logger to a record's W&B run; a broken connection ends no training."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(experiment=record.run)
+        self.record = record
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        self.record.tell(lambda _: super(Curves, self).log_metrics(metrics, step))
+
+
+def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves | None:
     """Start the job's own W&B run; the training goes on without one if that fails."""
     result = record.result
     words = [result["choices"].get(group, "") for group in ("strategy", "backbone", "data")]
     kept = ("choices", "overrides", "versions", "git")
+    # The id is ours, so that result.json has it before anything can fail: resuming needs it.
+    result["wandb"] = {"id": uuid.uuid4().hex[:8], "project": project, "entity": entity}
     try:
         run = wandb.init(
             project=project,
             entity=entity,
+            id=result["wandb"]["id"],
+            resume="allow",
+            reinit="create_new",  # also where an earlier run of this process could not be closed
             dir=record.job.folder,
             mode=wandb_mode(),
             group=record.job.sweep,
             job_type="train",
             name="-".join([*words, f"s{result['seed']}"]),
-            tags=[tag for tag in [*words, *record.config.tags] if tag],
+            tags=[tag for tag in dict.fromkeys([*words, *record.config.tags]) if tag],
             config=resolved(record.config) | {key: result[key] for key in kept},
             settings=wandb.Settings(silent=True, console="off", init_timeout=20),
         )
     except (wandb.Error, OSError, ValueError) as error:
         log.warning("Weights & Biases is off for this run: %s", explain(error))
+        result["wandb"] = None
         return None
+    record.run = run
+    record.write()
+    record.tell(_define_curves)
+    return Curves(record)
+
+
+def _define_curves(run: Any) -> None:
+    """Every curve over training steps, and in the summary the best value instead of the last."""
     run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     for name, best in {"val/acc": "max", "train/acc": "max", "val/loss": "min"}.items():
         run.define_metric(name, step_metric="trainer/global_step", summary=best)
-    record.run = run
-    return run
 
 
 def no_logger(record: Record) -> None:
@@ -212,9 +278,14 @@ def no_logger(record: Record) -> None:
 
 def wandb_mode() -> Any:
     """WANDB_MODE if set; else online where a key is configured, else offline. Never a prompt."""
-    if mode := os.environ.get("WANDB_MODE"):
-        return mode
+    wanted = os.environ.get("WANDB_MODE", "online")
+    if wanted != "online":
+        return wanted
     try:
-        return "online" if wandb.login(prompt=False, verify=False) else "offline"
+        if wandb.login(prompt=False, verify=False):
+            return "online"
     except (wandb.Error, OSError):
-        return "offline"
+        pass
+    if "WANDB_MODE" in os.environ:
+        log.warning("WANDB_MODE=online, but no key is configured: run `wandb login` once")
+    return "offline"

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import pytest
+import timm
 import torch
 import wandb_file
 from PIL import Image
@@ -93,7 +94,10 @@ def test_the_checkpoint_is_plain_data_with_the_class_names(finished):
     stored = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     assert stored["regraft"]["classes"] == [str(c) for c in range(10)]
     assert stored["regraft"]["config"]["data"]["per_class"] == 20
-    assert any(name.startswith("backbone.net.") for name in stored["state_dict"])
+    trunk = {n for n in stored["state_dict"] if n.startswith("backbone.net.")}
+    assert len(trunk) == len(timm.create_model("fractal_resnet", num_classes=0).state_dict())
+    last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert not trunk & last["state_dict"].keys()
 
 
 def test_weights_and_biases_has_it_all(finished):
@@ -107,6 +111,8 @@ def test_weights_and_biases_has_it_all(finished):
     assert found["run"].display_name == "feature_extraction-fractal_resnet-digits-s0"
     assert set(found["run"].tags) == {"feature_extraction", "fractal_resnet", "digits", "mine"}
     assert found["run"].run_group == ""
+    assert found["run"].run_id == result(run)["wandb"]["id"]
+    assert found["axes"]["*"] == "trainer/global_step"  # train/loss has an axis too
     assert config["optimizer"]["lr"] > 0  # nested, not a string
     assert config["choices"]["strategy"] == "feature_extraction"
     assert "data.per_class=20" in config["overrides"]
@@ -116,6 +122,7 @@ def test_weights_and_biases_has_it_all(finished):
     measured = [row["val/acc"] for row in found["history"] if "val/acc" in row]
     assert len(measured) == 4
     assert any("lr-" in key for row in found["history"] for key in row)
+    assert summary["cost/wall_s"] == result(run)["cost"]["wall_s"]
     assert summary["test/acc"] == pytest.approx(result(run)["metrics"]["test/acc"])
     types = {f"{key}/_type": key for key in MEDIA}
     last = found["history"][-1]
