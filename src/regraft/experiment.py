@@ -133,7 +133,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
 
 
 def fit(trainer: pl.Trainer, classifier: Classifier, data: pl.LightningDataModule) -> None:
-    """Train; Ctrl-C is a KeyboardInterrupt again, which Lightning turns into an exit with code 1."""
+    """Train. Ctrl-C, which Lightning turns into an exit with code 1, is an interruption again."""
     try:
         trainer.fit(classifier, datamodule=data)
     except SystemExit as error:
