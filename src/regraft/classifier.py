@@ -11,11 +11,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.classification import MulticlassAccuracy
 
 from regraft.backbone import Backbone
+from regraft.data.images import Batch
 from regraft.errors import RegraftError
 from regraft.head import Head
 from regraft.plan import Plan
 
-Batch = tuple[Tensor, Tensor]
 OptimizerFactory = Callable[[Backbone, Plan, nn.Module], Optimizer]
 SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
 

@@ -94,7 +94,10 @@ def _fit(
         bad = [f"{name} missing" for name in missing]
         bad += [f"{n} is {[*state[n].shape]}, not {[*wanted[n].shape]}" for n in wrong]
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise RegraftError(f"{where}: does not fit the backbone: {'; '.join(bad[:3])}{more}")
+        raise RegraftError(
+            f"{where}: does not fit the backbone: {'; '.join(bad[:3])}{more}; "
+            "name weights of this network, or backbone.weights=random"
+        )
     classifier = config.get("classifier") or ()
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     dropped = sorted(state.keys() - wanted.keys())
