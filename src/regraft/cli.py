@@ -1,6 +1,8 @@
 """The `regraft` command: what one does with runs besides making them."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+cache = typer.Typer(help="What is kept on disk of frozen networks: features computed once.")
+app.add_typer(cache, name="cache")
 
 Folder = Annotated[Path, typer.Argument(help="outputs/sweeps/<date>/<time>", show_default=False)]
 
@@ -34,10 +39,54 @@ def report(folder: Folder) -> None:
     from rich.console import Console
 
     from regraft import report
+
+    with one_line_errors():
+        report.show(report.report(folder), Console())
+
+
+@cache.callback(invoke_without_command=True)
+def show_cache(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_cache()
+
+
+@cache.command("list")
+def list_cache() -> None:
+    """What is in the cache, its size and where it is. The same as `regraft cache`."""
+    from rich.console import Console
+
+    from regraft import cache
+
+    with one_line_errors():
+        cache.show(Console())
+
+
+@cache.command()
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Not used for so long: 12h, 30d, 2w.")
+    ] = None,
+    max_gb: Annotated[
+        str | None, typer.Option(metavar="GB", help="Least recently used, until this is left.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> None:
+    """Remove features, and say how much that freed. What a running job writes stays."""
+    from rich.console import Console
+
+    from regraft import cache
+
+    with one_line_errors():
+        cache.prune(Console(), older_than=older_than, max_gb="0" if everything else max_gb)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the user can put right ends the command with its one line."""
     from regraft.errors import RegraftError
 
     try:
-        report.show(report.report(folder), Console())
+        yield
     except RegraftError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from error

@@ -10,6 +10,11 @@ def conf_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def features_folder() -> Path:
+    """Where features of frozen stages are stored."""
+    return cache_folder() / "features"
+
+
 def cache_folder() -> Path:
     """REGRAFT_CACHE, or the place where users' caches belong; it need not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -1,0 +1,129 @@
+"""`regraft cache`: what is there, how much, and how to be rid of it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from regraft.cli import app
+from regraft.fingerprint import key
+from regraft.paths import features_folder
+from regraft.store import Store
+
+ROWS = np.zeros((1200, 1000), np.float16)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def two(folder: Path) -> Store:
+    """One array used just now, one used 40 days ago."""
+    store = Store(features_folder())
+    for name, days in (("pets", 0), ("[bold]flowers", 40)):
+        about = {"backbone": "resnet18", "stages": "stem to 3", "data": name}
+        store.compute(key(name=name), ROWS.shape, ROWS.dtype, [ROWS], about)
+        then = time.time() - days * 24 * 3600
+        for path in (store.root / key(name=name)).iterdir():
+            os.utime(path, (then, then))
+    return store
+
+
+def regraft(*words: str) -> Result:
+    return CliRunner().invoke(app, ["cache", *words])
+
+
+@pytest.mark.parametrize("words", [(), ("list",)])
+def test_the_list_shows_each_entry_the_total_and_the_place(two, words):
+    done = regraft(*words)
+    pets, flowers = (line for line in done.stdout.splitlines() if "resnet18" in line)
+
+    assert done.exit_code == 0
+    for part in (key(name="pets")[:8], "stem to 3", "pets", "1,200", "float16", "2.4 MB", "0m"):
+        assert part in pets
+    for part in (key(name="[bold]flowers")[:8], "[bold]flowers", "40d"):
+        assert part in flowers
+    assert f"2 entries, 4.8 MB in {two.root}" in done.stdout
+
+
+def test_an_empty_cache_says_where_it_would_be(folder):
+    done = regraft()
+
+    assert done.exit_code == 0
+    assert f"no features in {folder / 'features'}" in done.stdout
+
+
+def test_rendered_images_and_a_damaged_entry_are_in_the_list(two, folder):
+    (folder / "fractals").mkdir()
+    (folder / "fractals" / "images.npy").write_bytes(bytes(3_000_000))
+    (two.root / key(name="pets") / "entry.json").write_text("no json")
+    done = regraft()
+
+    assert done.exit_code == 0
+    assert f"3.0 MB of rendered images in {folder / 'fractals'}" in done.stdout
+    assert key(name="pets")[:8] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["--older-than", "30d"], ["pets"]),
+        (["--older-than", "6w"], ["pets", "[bold]flowers"]),
+        (["--max-gb", "0.003"], ["pets"]),
+        (["--max-gb", "1"], ["pets", "[bold]flowers"]),
+        (["--all"], []),
+    ],
+    ids=" ".join,
+)
+def test_pruning_removes_what_it_is_told_and_says_how_much(two, words, left):
+    done = regraft("prune", *words)
+    gone = 2 - len(left)
+
+    assert done.exit_code == 0
+    assert f"removed {gone} {'entry' if gone == 1 else 'entries'}, " in done.stdout
+    assert str(two.root) in done.stdout
+    assert {entry.key for entry in two.entries()} == {key(name=name) for name in left}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "say what to remove"),
+        (["--older-than", "soon"], "--older-than soon: give a number and m, h, d or w"),
+        (["--older-than", "-3d"], "--older-than -3d"),
+        (["--max-gb", "much"], "--max-gb much: give how many GB"),
+        (["--max-gb", "-1"], "--max-gb -1"),
+        (["--max-gb", "nan"], "--max-gb nan"),
+    ],
+)
+def test_a_wrong_word_removes_nothing_and_is_one_line(two, words, complaint):
+    done = regraft("prune", *words)
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert len(two.entries()) == 2
+
+
+def test_it_answers_without_torch(two):
+    code = """
+import sys
+from regraft.cli import app
+app(["cache"], standalone_mode=False)
+app(["cache", "prune", "--all"], standalone_mode=False)
+print("torch" in sys.modules, "timm" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert "removed 2 entries, 4.8 MB; left: 0 entries" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False False"
