@@ -1,10 +1,17 @@
 """Small instances of the architecture families, random weights, no download."""
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.densenet import DenseNet
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vgg import VGG
 
+# What timm has no small instance of.
 default_cfgs = generate_default_cfgs(
-    {"tiny_vgg": {"input_size": (3, 32, 32), "classifier": "head.fc", "num_classes": 10}}
+    {
+        "tiny_vgg": {"input_size": (3, 32, 32), "classifier": "head.fc", "num_classes": 10},
+        "tiny_densenet": {"input_size": (3, 64, 64), "classifier": "classifier"},
+        "tiny_swin": {"input_size": (3, 64, 64), "classifier": "head.fc", "fixed_input_size": True},
+    }
 )
 
 
@@ -15,11 +22,28 @@ def tiny_vgg(pretrained: bool = False, **options: object) -> VGG:
     return build_model_with_cfg(VGG, "tiny_vgg", pretrained, cfg=layers, **options)
 
 
+@register_model
+def tiny_densenet(pretrained: bool = False, **options: object) -> DenseNet:
+    """DenseNet with two layers in each block."""
+    shape = {"growth_rate": 8, "block_config": (2, 2, 2)}
+    return build_model_with_cfg(DenseNet, "tiny_densenet", pretrained, **shape, **options)
+
+
+@register_model
+def tiny_swin(pretrained: bool = False, **options: object) -> SwinTransformer:
+    """Swin with two stages; the second block of each shifts its windows."""
+    shape = {"embed_dim": 16, "depths": (2, 2), "num_heads": (1, 2), "window_size": 4}
+    return build_model_with_cfg(SwinTransformer, "tiny_swin", pretrained, **shape, **options)
+
+
 FAMILIES = {
     "resnet": ("test_resnet", 64),
     "vgg": ("tiny_vgg", 32),
     "inception": ("inception_v3", 96),
+    "densenet": ("tiny_densenet", 64),
     "efficientnet": ("test_efficientnet", 64),
+    "mobilenet": ("mobilenetv3_small_050", 64),
     "convnext": ("test_convnext", 64),
     "vit": ("test_vit", 64),
+    "swin": ("tiny_swin", 64),
 }

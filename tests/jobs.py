@@ -15,6 +15,7 @@ def run_job(folder: Path, *words: str) -> float:
     """`python train.py <words>` without the start of a process; raises what the job raises."""
     from regraft.experiment import run
 
+    folder.mkdir(parents=True, exist_ok=True)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         cfg = compose("config", [*words, "hydra.mode=RUN"], return_hydra_config=True)

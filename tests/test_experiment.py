@@ -1,5 +1,6 @@
 """Every strategy on every family, and jobs that share a process."""
 
+import csv
 import json
 import math
 
@@ -88,25 +89,57 @@ def test_a_trunk_that_is_not_all_kept_sees_every_image_in_every_epoch(tmp_path):
     assert found["cost"]["cache"] == "off"
 
 
-def test_features_that_do_not_fit_in_memory_are_computed_again_with_the_same_result(
-    tmp_path, monkeypatch
-):
-    words = ["logger=none", "data.per_class=4", "trainer.max_epochs=2"]
-    run_job(tmp_path, *words)
-    cached = result(tmp_path)
-    monkeypatch.setattr("regraft.features.MAX_BYTES", 0)
-    run_job(tmp_path, *words)
-    again = result(tmp_path)
-
-    assert (cached["cost"]["cache"], again["cost"]["cache"]) == ("miss", "off")
-    for name, value in cached["metrics"].items():
-        assert again["metrics"][name] == pytest.approx(value, abs=1e-4)
-
-
-def test_a_run_shorter_than_the_time_between_validations_is_validated_at_its_end(tmp_path):
-    words = ["logger=none", "data.per_class=2", "trainer.max_epochs=2"]
+@pytest.mark.parametrize(("epochs", "validated"), [(2, [1]), (7, range(7)), (8, [3, 7])])
+def test_the_last_epoch_is_validated_whatever_the_time_between(epochs, validated, tmp_path):
+    words = ["logger=none", "data.per_class=2", f"trainer.max_epochs={epochs}"]
     run_job(tmp_path, *words, "trainer.check_val_every_n_epoch=5")
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows if row["val/acc"]] == list(validated)
     assert result(tmp_path)["checkpoint"] == "checkpoints/best.ckpt"
+
+
+def test_the_judged_epoch_is_the_best_by_what_is_monitored(tmp_path):
+    words = ["callbacks.checkpoint.monitor=val/loss", "callbacks.checkpoint.mode=min"]
+    run_job(tmp_path, "logger=none", "data.per_class=3", "trainer.max_epochs=5", *words)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        losses = [float(row["val/loss"]) for row in csv.DictReader(file)]
+    assert result(tmp_path)["best_epoch"] == losses.index(min(losses))
+
+
+def test_a_folder_with_a_result_is_not_written_over(tmp_path):
+    words = ["logger=none", "data.per_class=2", "trainer.max_epochs=1"]
+    run_job(tmp_path, *words)
+    before = (tmp_path / "result.json").read_text()
+    with pytest.raises(RegraftError, match="holds the result of an earlier run"):
+        run_job(tmp_path, *words, "seed=1")
+    assert (tmp_path / "result.json").read_text() == before
+
+
+@pytest.mark.slow
+def test_a_moving_average_does_a_short_training_no_harm(tmp_path):
+    """With a decay of 0.99 from the start, half of the first weights would be left."""
+    words = ["logger=none", "strategy=finetune", "data.per_class=5", "trainer.max_epochs=20"]
+    plain = run_job(tmp_path / "plain", *words)
+    averaged = run_job(tmp_path / "ema", *words, "callbacks=ema")
+    assert averaged > plain - 0.05
+
+
+def test_wandb_goes_offline_when_nobody_answers(tmp_path, monkeypatch, caplog):
+    begin = wandb.init
+
+    def init(mode, **options):
+        if mode == "online":
+            raise wandb.errors.CommError("timed out")
+        return begin(mode=mode, **options)
+
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1")
+    assert "does not answer, logging offline: " in caplog.text
+    assert wandb_file.read(tmp_path)["exit_code"] == 0
+    assert tracking.wandb_mode() == "offline"  # the next job does not wait
 
 
 def test_a_wandb_that_breaks_down_ends_no_training(tmp_path, monkeypatch, caplog):
@@ -150,13 +183,14 @@ def test_numbers_that_json_does_not_know_become_null(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text()) == {"a": [None, 1]}
 
 
-def test_ctrl_c_in_the_training_is_an_interruption_and_recorded(tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["training_step", "validation_step", "predict_step"])
+def test_ctrl_c_is_an_interruption_and_recorded(step, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regraft.classifier.Classifier.training_step", interrupt)
+    monkeypatch.setattr(f"regraft.classifier.Classifier.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_job(tmp_path, "data.per_class=2", "logger=none")
+        run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1", "logger=none")
     assert result(tmp_path)["status"] == "failed"
     assert "interrupted" in result(tmp_path)["error"]
 
@@ -185,6 +219,15 @@ def test_ctrl_c_in_the_training_is_an_interruption_and_recorded(tmp_path, monkey
         (["trainer.precision=17"], "trainer.precision=17"),
         (["scheduler.warmup=2"], "scheduler.warmup=2"),
         (["loader.batch_size=0"], "loader.batch_size=0"),
+        (["trainer.devices=2", "trainer.accelerator=cpu"], "a job trains on one device"),
+        (["callbacks.checkpoint.monitor=val/loss"], "add callbacks.checkpoint.mode=min"),
+        (["callbacks=early_stopping", "callbacks.early_stopping.mode=min"], "mode=max"),
+        (["+callbacks.checkpoint.save_top_k=-1"], "the best and the last are kept"),
+        (["+trainer.enable_progress_bar=true"], "enable_progress_bar is set by regraft itself"),
+        (["trainer.max_epochs=null"], "give a number of epochs, at least 1"),
+        (["tags=mine"], "tags=mine: input should be a valid list"),
+        (["features=on", "strategy=finetune"], "features=on: no leading stage is kept"),
+        (["strategy=collect", "features=off"], "computed once, which they are not: features=off"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_recorded(words, message, tmp_path):

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from regraft.comparison import read_sweep
 from regraft.errors import RegraftError
 from regraft.report import report, show
+from regraft.statistics import compare
 
 BOOK = {
     "feature_extraction": "small_similar",
@@ -64,6 +66,21 @@ def sweep_of_quadrants(folder, seeds=(0, 1, 2)):
                 add(folder, number, acc + noise, seed=seed, **place)
                 number += 1
     return folder
+
+
+def test_contenders_with_the_same_answers_are_one(tmp_path):
+    """collect is feature_extraction and a forecast: it must not turn its win into a tie."""
+    good, other = np.arange(400) >= 8, (np.arange(400) < 8) | (np.arange(400) >= 28)
+    for number, (strategy, right) in enumerate(
+        [("feature_extraction", good), ("finetune", other), ("collect", good)]
+    ):
+        answer(add(tmp_path, number, float(right.mean()), strategy=strategy), right)
+    [cell] = read_sweep(tmp_path).cells
+    alone = compare(cell.rows[0].scores, cell.rows[1].scores)
+
+    assert cell.verdict.winners == ("feature_extraction", "collect")
+    assert cell.verdict.comparisons["finetune"].p == alone.p  # corrected for one comparison only
+    assert alone.p < 0.05 < 2 * alone.p
 
 
 def rows_of(folder):

@@ -60,6 +60,10 @@ class Backbone(nn.Module):
         """
         self.images_forwarded += len(images)
         features = self.net.forward_features(images.contiguous(memory_format=torch.channels_last))
+        return self.read(features, takes)
+
+    def read(self, features: Tensor, takes: Output) -> Tensor:
+        """What a head `takes` of `features`, which the network's `forward_features` gave."""
         if takes == "pooled":
             return self.net.forward_head(features, pre_logits=True).flatten(1)
         return features.permute(0, 3, 1, 2) if _is_nhwc(self.net) else features

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.classification import MulticlassAccuracy
 
 from regraft.backbone import Backbone
+from regraft.cut import Cut
 from regraft.data.images import Batch
 from regraft.errors import RegraftError
 from regraft.head import Head
@@ -23,8 +24,8 @@ SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
 class Classifier(pl.LightningModule):
     """Trains `head` on `backbone` as `plan` says, with cross-entropy.
 
-    Batches are (images, labels), images (B, 3, H, W) normalised and labels int64 (B,). With
-    `from_features` they are (features, labels): what the trunk gave for the images, computed
+    Batches are (images, labels), images (B, 3, H, W) normalised and labels int64 (B,). With a
+    `cut` they are (activations, labels): what the stages below it gave for the images, computed
     once. `card` goes into every checkpoint: plain data that rebuilds the model without a network.
     """
 
@@ -37,21 +38,23 @@ class Classifier(pl.LightningModule):
         scheduler: SchedulerFactory,
         classes: tuple[str, ...],
         *,
-        from_features: bool = False,
+        cut: Cut | None = None,
         card: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.plan, self.head = backbone, plan, head
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.classes, self.from_features = classes, from_features
+        self.classes, self.cut = classes, cut
         self.card = {**(card or {}), "classes": list(classes)}
         self.loss = nn.CrossEntropyLoss()
         self.train_acc = MulticlassAccuracy(len(classes), average="micro")
         self.val_acc = MulticlassAccuracy(len(classes), average="micro")
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Logits (B, num_classes) of images, or of features if that is what is fed."""
-        return self.head(batch if self.from_features else self.backbone(batch, self.head.takes))
+        """Logits (B, num_classes) of images, or of activations if that is what is fed."""
+        return self.head(
+            self.cut.suffix(batch) if self.cut else self.backbone(batch, self.head.takes)
+        )
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         inputs, labels = batch

@@ -16,15 +16,15 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from omegaconf import DictConfig
 
+from regraft.batches import Features
 from regraft.classifier import Classifier
 from regraft.config import build
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
 from regraft.errors import RegraftError
-from regraft.features import Features
 from regraft.figures import canvas, learning_curve
 from regraft.forecast import Forecast, check_target, forecast
 from regraft.head import Head
-from regraft.plan import Strategy
+from regraft.plan import Plan, Strategy
 
 # A subset of ten images is one batch: as many epochs as for the whole set would not train it.
 MIN_STEPS = 200
@@ -76,12 +76,19 @@ class Collect:
         return tuple(int(size) for size in np.minimum(sizes, smallest_class - steps[::-1]))
 
 
-def refuse_unless_cached(strategy: Strategy | Collect, cached: bool) -> None:
+def refuse_unless_cached(
+    strategy: Strategy | Collect, plan: Plan, reason: str, computed: object
+) -> None:
     """A learning curve takes some twenty trainings, which only a frozen trunk makes cheap."""
-    if isinstance(strategy, Collect) and not cached:
+    if not isinstance(strategy, Collect):
+        return
+    if plan.indices("tune", "reset"):
         raise RegraftError(
-            "strategy=collect measures its curve on features of a frozen trunk, held in memory; "
-            "leave freeze=all and a head on pooled features"
+            "strategy=collect measures its curve on features of a frozen trunk; leave freeze=all"
+        )
+    if computed is None:
+        raise RegraftError(
+            f"strategy=collect needs features that are computed once, which they are not: {reason}"
         )
 
 
@@ -97,7 +104,7 @@ def answer(
     Subsets are drawn from the training split and scored on the validation split: the test split
     is for the run's own result.
     """
-    labels = data.tensors["train"][1].numpy()
+    labels = data.tensors["train"][1].cpu().numpy()
 
     def train_and_score(subset: np.ndarray, replicate: int) -> float:
         torch.manual_seed(cfg.seed + replicate)
@@ -108,7 +115,7 @@ def answer(
             classifier.make_optimizer,
             classifier.make_scheduler,
             classifier.classes,
-            from_features=True,
+            cut=classifier.cut,
         )
         # One long epoch: Lightning spends more on a short one than a head does on its steps.
         batches = math.ceil(len(subset) / data.batch_size)

@@ -9,7 +9,7 @@ from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
 from regraft.jobs import Job, read_answers, read_jobs, swept
-from regraft.statistics import Scores, Verdict, interval, judge
+from regraft.statistics import Comparison, Scores, Verdict, interval, judge
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,36 @@ def cell_of(settings: dict[str, str], jobs: Sequence[Job], contenders: Sequence[
     rows = [
         row_of(name, members, quadrant if strategies else None) for name, members in groups.items()
     ]
-    scores = [row.scores for row in rows if row.scores]
     data = describe([job.data for job in jobs])
-    return Cell(settings, quadrant, data, tuple(rows), judge(scores) if scores else None)
+    verdict = verdict_of([row.scores for row in rows if row.scores])
+    return Cell(settings, quadrant, data, tuple(rows), verdict)
+
+
+def verdict_of(scores: Sequence[Scores]) -> Verdict | None:
+    """Winner or tie, in which contenders that gave the very same answers count as one.
+
+    `collect` is `feature_extraction` and a forecast: as a rival of its own it would turn every win
+    of the two into a tie, and make the correction for many comparisons stricter.
+    """
+    twins: list[list[Scores]] = []
+    for one in scores:
+        same = next((group for group in twins if group[0].same_answers(one)), None)
+        twins.append([one]) if same is None else same.append(one)
+    if not twins:
+        return None
+    verdict = judge([group[0] for group in twins])
+    names = {group[0].name: [one.name for one in group] for group in twins}
+    comparisons = {
+        name: comparison
+        for first, comparison in verdict.comparisons.items()
+        for name in names[first]
+    }
+    if comparisons:
+        comparisons |= {name: Comparison(0.0, 1.0) for name in names[verdict.best][1:]}
+    winners = {name for first in verdict.winners for name in names[first]}
+    return Verdict(
+        verdict.best, tuple(one.name for one in scores if one.name in winners), comparisons
+    )
 
 
 def row_of(name: str, jobs: Sequence[Job], quadrant: str | None) -> Row:

@@ -8,7 +8,7 @@ import inspect
 import os
 import typing
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -20,6 +20,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from regraft.errors import RegraftError, did_you_mean
 
+GROUPS = ("data", "backbone", "freeze", "head", "features", "optimizer", "scheduler", "trainer")
 TRUSTED = ("regraft.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "torchmetrics.")
 
 
@@ -34,8 +35,11 @@ def check(cfg: DictConfig) -> None:
         raise RegraftError(f"{key} is not set{more}; add {key}=<value>")
     for key, node in _targets(resolved(cfg)):
         _check_node(key, node)
-    for key, expected in {"seed": int, "output_dir": str}.items():
-        _check_type(key, cfg[key], expected)
+    for key, expected in {"seed": int, "output_dir": str, "tags": list[str]}.items():
+        _check_type(key, resolved(cfg)[key], expected)
+    for group in GROUPS:
+        if not isinstance(cfg.get(group), DictConfig):
+            raise RegraftError(f"{group}: no option is chosen; add {group}=<option>")
     if not 0 <= cfg.seed < 2**32:
         raise RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295")
 
@@ -61,6 +65,19 @@ def build(node: DictConfig, *facts: Any, **parts: Any) -> Any:
         if isinstance(error.__cause__, RegraftError):
             raise error.__cause__ from error
         raise RegraftError(f"{target}: {error.__cause__ or error}") from error
+
+
+@lru_cache(maxsize=4)
+def _built(text: str, seed: int) -> Any:
+    return build(DictConfig(OmegaConf.create(text)))
+
+
+def build_once(node: DictConfig, seed: int) -> Any:
+    """What `build` gives, remembered for the next jobs of this process; it is not to be changed.
+
+    With the same seed it is the same object, down to its random weights.
+    """
+    return _built(OmegaConf.to_yaml(node, resolve=True), seed)
 
 
 def factory(node: DictConfig, *facts: Any) -> Callable[..., Any]:

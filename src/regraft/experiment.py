@@ -1,25 +1,26 @@
 """One job, from a config to a result, top to bottom. The file to read first."""
 
-import signal
+import copy
 import time
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from rich.console import Console
 
 from regraft import collect, features, optim, outputs, summary, tracking
 from regraft.classifier import Classifier, stack
 from regraft.collect import Collect
-from regraft.config import build, check, factory, resolved
+from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images
-from regraft.features import Features
+from regraft.errors import RegraftError
 from regraft.plan import graft
-from regraft.progress import Bar, History
+from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
 
 # What Lightning says about a frozen trunk, a small data set or a short run is meant to be so.
@@ -50,7 +51,8 @@ def run(cfg: DictConfig) -> float:
 
         # What there is: a network in stages, and images brought to the size it wants to see.
         strategy = build(cfg.strategy)
-        backbone = build(cfg.backbone)
+        backbone = copy.deepcopy(build_once(cfg.backbone, cfg.seed))
+        pl.seed_everything(cfg.seed, verbose=False)  # as if it had been built or had not
         source = build(cfg.data, cfg.seed)
         images: Images = build(cfg.loader, source, backbone.input)
         record.call_it(backbone=backbone.name, data=source.name)
@@ -62,41 +64,49 @@ def run(cfg: DictConfig) -> float:
         weights = graft(plan, backbone)
         make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
         head = make_head()
-        once = plan.all_kept and features.fit_in_memory(backbone, head, images)
-        collect.refuse_unless_cached(strategy, once)
-        ratios = optim.ratios(
-            plan,
-            backbone_ratio=cfg.optimizer.backbone_ratio,
-            stage_decay=cfg.optimizer.stage_decay,
-        )
-        record.add(plan=plan.rows(backbone, ratios, cached=once), weights=describe(weights))
-        summary.show_plan(console, record)
+        make_optimizer = factory(cfg.optimizer)
+        ratios = optim.ratios_of(make_optimizer(backbone, plan, head), backbone)
+        history = History(folder / "metrics.csv")
+        trainer = make_trainer(cfg, logger, [Bar(console), history])
 
-        # Train. Where only the head learns, the trunk sees each image once and never again.
+        # What frozen stages give for an image never changes: it can be computed once.
+        caching = build(cfg.features)
+        once = features.decide(caching, plan, backbone, head, images)
+        record.add(plan=plan.rows(backbone, ratios, cached=once.stages))
+        record.add(features=once.reason, weights=describe(weights))
+        summary.show_plan(console, record)
+        watch = partial(watched, console)
+        computed = features.compute(caching, once.cut, backbone, images, trainer, watch)
+        collect.refuse_unless_cached(strategy, plan, once.reason, computed)
+
+        # Train, on what was computed once or on the images.
         classifier = Classifier(
             backbone,
             plan,
             head,
-            factory(cfg.optimizer),
+            make_optimizer,
             factory(cfg.scheduler),
             images.classes,
-            from_features=once,
+            cut=once.cut if computed else None,
             card={"config": resolved(cfg), "input": vars(images.input)},
         )
-        history = History(folder / "metrics.csv")
-        trainer = make_trainer(cfg, logger, [Bar(console), history])
+        data = computed.data if computed else images
+        if computed is None:
+            images.keep_decoded(caching.store, watch)
         started = time.perf_counter()
-        data = features.compute(backbone, head, images, trainer) if once else images
-        fit(trainer, classifier, data)
-        record.add(cost=cost(classifier, time.perf_counter() - started))
+        trainer.fit(classifier, datamodule=data)
+        record.add(cost=cost(trainer, classifier, time.perf_counter() - started))
+        record.add(cost=features.cost(computed, history.rows))
 
         # Judge the best weights: chosen on the validation split, tested once.
-        record.add(checkpoint=load_best(trainer, classifier, folder))
+        best = load_best(trainer, classifier, folder)
+        record.add(checkpoint=best.path, best_epoch=best.epoch)
         val, test = map(stack, trainer.predict(classifier, datamodule=data) or ())
         record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
         record.add(cost={"images_forwarded": backbone.images_forwarded})
-        if isinstance(strategy, Collect) and isinstance(data, Features):
-            record.add(forecast=collect.answer(strategy, classifier, data, make_head, cfg))
+        if isinstance(strategy, Collect) and computed:
+            found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
+            record.add(forecast=found)
         outputs.write(record, images, {"val": val, "test": test}, history.rows)
     summary.show_result(console, record)
     return float(record.result["metrics"]["val/acc"])
@@ -113,56 +123,80 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
     """Lightning's trainer with what the config asks for and what every run has."""
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
-    every, epochs = cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
     callbacks += [build(node) for node in cfg.callbacks.values() if node is not None]
+    for callback in callbacks:
+        refuse_what_keeps_the_worst(callback)
     if logger is not None:
         callbacks.append(LearningRateMonitor())
-    return build(
-        cfg.trainer,
-        logger=logger or False,
-        callbacks=callbacks,
-        default_root_dir=cfg.output_dir,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10,
-        # A short run is validated too, at its end: else it would have no best epoch.
-        check_val_every_n_epoch=min(every, epochs) if epochs > 0 else every,
-    )
-
-
-def fit(trainer: pl.Trainer, classifier: Classifier, data: pl.LightningDataModule) -> None:
-    """Train. Ctrl-C, which Lightning turns into an exit with code 1, is an interruption again."""
-    try:
-        trainer.fit(classifier, datamodule=data)
-    except SystemExit as error:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
-        raise KeyboardInterrupt from error
-
-
-def cost(classifier: Classifier, fit_s: float) -> dict[str, Any]:
-    """What the training took: seconds, parameters, and whether features were computed once."""
-    trained = {
-        id(p) for group in classifier.trainer.optimizers[0].param_groups for p in group["params"]
+    ours = {
+        "logger": logger or False,
+        "callbacks": callbacks,
+        "default_root_dir": cfg.output_dir,
+        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
     }
+    if taken := sorted(ours.keys() & cfg.trainer.keys()):
+        raise RegraftError(f"trainer.{taken[0]} is set by regraft itself; leave it out")
+    every, epochs = cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
+    if epochs is None or epochs < 1:
+        raise RegraftError(f"trainer.max_epochs={epochs}: give a number of epochs, at least 1")
+    # The last epoch is validated in any case: it may be the best.
+    ours["check_val_every_n_epoch"] = max(n for n in range(1, every + 1) if epochs % n == 0)
+    trainer: pl.Trainer = build(cfg.trainer, **ours)
+    if trainer.world_size > 1:
+        raise RegraftError(
+            f"trainer.devices={cfg.trainer.devices}: a job trains on one device; "
+            "leave trainer.devices=1 and use a sweep for more"
+        )
+    return trainer
+
+
+def refuse_what_keeps_the_worst(callback: pl.Callback) -> None:
+    """Raises RegraftError for a monitor whose mode is the wrong one, or a best of several."""
+    if isinstance(callback, ModelCheckpoint | EarlyStopping) and callback.monitor:
+        name = "checkpoint" if isinstance(callback, ModelCheckpoint) else "early_stopping"
+        right = "max" if callback.monitor.endswith("acc") else "min"
+        if callback.mode != right:
+            raise RegraftError(
+                f"callbacks.{name}.monitor={callback.monitor} with mode={callback.mode} would "
+                f"choose the worst epoch; add callbacks.{name}.mode={right}"
+            )
+    if isinstance(callback, ModelCheckpoint) and callback.save_top_k != 1:
+        raise RegraftError(
+            "callbacks.checkpoint.save_top_k: the best and the last are kept, and judged is one"
+        )
+
+
+def cost(trainer: pl.Trainer, classifier: Classifier, fit_s: float) -> dict[str, Any]:
+    """What the training took: seconds and parameters."""
+    trained = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
     parameters = [p for part in (classifier.backbone, classifier.head) for p in part.parameters()]
     return {
         "fit_s": round(fit_s, 3),
         "params_total": sum(p.numel() for p in parameters),
         "params_trained": sum(p.numel() for p in parameters if id(p) in trained),
-        "cache": "miss" if classifier.from_features else "off",
     }
 
 
-def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> str | None:
-    """Put the best epoch's weights back and make their checkpoint whole; its path in the folder."""
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if not best:
-        return None
-    checkpoint = classifier.complete(torch.load(best, map_location="cpu", weights_only=True))
+class Best(NamedTuple):
+    """The weights that are judged: their checkpoint inside the run's folder, and its epoch."""
+
+    path: str | None
+    epoch: int | None
+
+
+def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> Best:
+    """Put the best epoch's weights back and make their checkpoint whole.
+
+    Without a checkpoint, the weights stay those of the last epoch.
+    """
+    path = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not path:
+        return Best(None, None)
+    checkpoint = classifier.complete(torch.load(path, map_location="cpu", weights_only=True))
     classifier.load_state_dict(checkpoint["state_dict"])
-    partial = Path(f"{best}.partial")
-    torch.save(checkpoint, partial)
-    partial.replace(best)
-    return str(best).removeprefix(f"{folder}/")
+    unfinished = Path(f"{path}.partial")
+    torch.save(checkpoint, unfinished)
+    unfinished.replace(path)
+    return Best(str(path).removeprefix(f"{folder}/"), checkpoint["epoch"])

@@ -1,92 +1,254 @@
-"""Features of a frozen trunk, computed once for all epochs instead of once per epoch."""
+"""The activation cache: the output of frozen leading stages, computed once for every epoch and job.
 
+PyTorch's users ask for it since 2018; its key is everything that the output depends on, so it
+cannot go stale.
+"""
+
+import hashlib
+import logging
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
+from annotated_types import Gt
+from rich.filesize import decimal
 
 from regraft.backbone import Backbone
-from regraft.data.images import Images, NeverAlone, SplitName
+from regraft.batches import Features
+from regraft.cut import Cut
+from regraft.cut import cut as cut_above
+from regraft.data.images import Images, SplitName, Watch, as_tensor
+from regraft.errors import RegraftError
+from regraft.fingerprint import key
 from regraft.head import Head
+from regraft.paths import features_folder
+from regraft.plan import Plan
+from regraft.store import NotStoredError, Store
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-MAX_BYTES = 4 * 2**30
+LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy")  # whose versions change numbers
+ON_DEVICE = 2**31  # bytes
+LAYOUT = 1  # of what is stored; another number makes all that is stored unknown
+_log = logging.getLogger(__name__)
 
 
-class Batches:
-    """Batches of whole tensors by index, shuffled or in order: no loop over samples."""
+@dataclass(frozen=True, kw_only=True)
+class Caching:
+    """The choice `features=`: whether the output of frozen stages is kept, and how."""
 
-    def __init__(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        passes: int = 1,  # over the data before this counts as an epoch
-    ) -> None:
-        self.features, self.labels, self.passes = features, labels, passes
-        rows = range(len(labels))
-        # The samplers of the image loaders, so that the same seed draws the same batches.
-        self._order: BatchSampler = (
-            NeverAlone(RandomSampler(rows), batch_size, drop_last=False)
-            if shuffle
-            else BatchSampler(SequentialSampler(rows), batch_size, drop_last=False)
-        )
+    use: Literal["auto", "on", "off"]
+    dtype: Literal["float16", "float32"]
+    max_gb: Annotated[float, Gt(0)]
 
-    def __len__(self) -> int:
-        return len(self._order) * self.passes
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for _ in range(self.passes):
-            for part in self._order:
-                yield self.features[part], self.labels[part]
+    @property
+    def store(self) -> Store:
+        return Store(features_folder(), int(self.max_gb * 10**9))
 
 
-class Features(pl.LightningDataModule):
-    """What the trunk gave for each split's images: (N, F), or (N, C, H, W) for a map."""
+@dataclass(frozen=True)
+class Decision:
+    """Whether leading stages are computed once: where the backbone is cut, or why it is not."""
 
-    def __init__(self, tensors: dict[str, tuple[Tensor, Tensor]], batch_size: int) -> None:
-        super().__init__()
-        self.tensors, self.batch_size = tensors, batch_size
+    cut: Cut | None
+    reason: str
 
-    def only(self, indices: Tensor, passes: int) -> Batches:
-        """These training images only, so many times over."""
-        features, labels = (tensor[indices] for tensor in self.tensors["train"])
-        return Batches(features, labels, self.batch_size, shuffle=True, passes=passes)
-
-    def train_dataloader(self) -> Batches:
-        return Batches(*self.tensors["train"], self.batch_size, shuffle=True)
-
-    def val_dataloader(self) -> Batches:
-        return Batches(*self.tensors["val"], 4096, shuffle=False)
-
-    def predict_dataloader(self) -> list[Batches]:
-        return [Batches(*self.tensors[split], 4096, shuffle=False) for split in ("val", "test")]
+    @property
+    def stages(self) -> int:
+        return self.cut.stages if self.cut else 0
 
 
-def fit_in_memory(backbone: Backbone, head: Head, images: Images) -> bool:
-    """Whether the features of all images are small enough to be held."""
-    shape = backbone.map_shape if head.takes == "map" else (backbone.out_features,)
-    return sum(images.sizes.values()) * math.prod(shape or ()) * 4 <= MAX_BYTES
+def decide(
+    caching: Caching, plan: Plan, backbone: Backbone, head: Head, images: Images
+) -> Decision:
+    """Cut the backbone above its frozen leading stages, if what they give can be kept.
+
+    Raises RegraftError if `features=on` asks for what cannot be done.
+    """
+    found = _decide(caching, plan, backbone, head, images)
+    if caching.use == "on" and found.cut is None:
+        raise RegraftError(f"features=on: {found.reason}; choose features=auto")
+    return found
+
+
+def _decide(
+    caching: Caching, plan: Plan, backbone: Backbone, head: Head, images: Images
+) -> Decision:
+    if caching.use == "off":
+        return Decision(None, "features=off")
+    if not plan.leading_kept:
+        return Decision(None, "no leading stage is kept")
+    made = cut_above(backbone, plan.leading_kept, head.takes)
+    if not made.stages:
+        return Decision(None, made.note or "the backbone cannot be cut")
+    each = math.prod(made.shape) * np.dtype(caching.dtype).itemsize
+    size = sum(images.sizes.values()) * each
+    what = f"{decimal(size)}, {'×'.join(map(str, made.shape))} {caching.dtype} per image"
+    if not caching.store.fits(size):
+        return Decision(None, f"{what}, is more than features.max_gb={caching.max_gb:g}")
+    note = f"; {made.note}" if made.note else ""
+    return Decision(made, f"first {made.stages} of {len(plan.actions)} stages: {what}{note}")
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Activations of every split, and what having them has cost and saves."""
+
+    data: Features
+    hit: bool  # whether nothing had to be computed
+    bytes: int
+    seconds: float  # spent here, on computing, waiting or reading
+    passes: dict[SplitName, float]  # seconds that sending a split through the stages takes
+
+
+def cost(computed: Computed | None, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What computing once has cost a training with this history, and what it has saved.
+
+    Without it, every epoch sends the training split through the frozen stages, every validation
+    the validation split, and the final judgement that and the test split.
+    """
+    if computed is None:
+        return {"cache": "off"}
+    validations = sum("val/acc" in row for row in history)
+    passes = {"train": len(history), "val": validations + 1, "test": 1}
+    instead = sum(passes[split] * seconds for split, seconds in computed.passes.items())
+    return {
+        "cache": "hit" if computed.hit else "miss",
+        "cache_bytes": computed.bytes,
+        "cache_s": round(computed.seconds, 3),
+        "saved_s": round(instead - computed.seconds, 3),
+    }
+
+
+def compute(
+    caching: Caching,
+    cut: Cut | None,
+    backbone: Backbone,
+    images: Images,
+    trainer: pl.Trainer,
+    watch: Watch,
+) -> Computed | None:
+    """The cut's activations for every image, from the store or through the network, once.
+
+    None without a cut; and, with a line in the log, if they cannot be kept (see NotStoredError).
+    """
+    if cut is None:
+        return None
+    started = time.perf_counter()
+    # Where the images will be sent through, and in which precision, decides on the last digits.
+    trainer.precision_plugin.convert_module(backbone.to(trainer.strategy.root_device)).eval()
+    before = backbone.images_forwarded
+    try:
+        common = of_all_splits(cut, backbone, images, trainer)
+        found = {
+            split: _split(caching, common, cut, images, split, trainer, watch) for split in SPLITS
+        }
+    except NotStoredError as error:
+        _log.warning("%s; frozen stages are computed in every epoch", error)
+        return None
+    finally:
+        backbone.train()  # Lightning trains modules in the mode that it finds them in
+    size = sum(array.nbytes for array, _ in found.values())
+    # On an accelerator, batches of small sets are cut where they are used.
+    device = trainer.strategy.root_device if size <= ON_DEVICE else torch.device("cpu")
+    tensors = {
+        split: (as_tensor(array).to(device), images.labels(split).to(device))
+        for split, (array, _) in found.items()
+    }
+    return Computed(
+        Features(tensors, images.batch_size),
+        hit=backbone.images_forwarded == before,
+        bytes=size,
+        seconds=time.perf_counter() - started,
+        passes={split: seconds for split, (_, seconds) in found.items()},
+    )
+
+
+def _split(
+    caching: Caching,
+    common: dict[str, Any],
+    cut: Cut,
+    images: Images,
+    split: SplitName,
+    trainer: pl.Trainer,
+    watch: Watch,
+) -> tuple[np.ndarray, float]:
+    """A split's activations, memory-mapped, and the seconds that it took to compute them."""
+    shape = (images.sizes[split], *cut.shape)
+    about = {
+        "backbone": common["network"],
+        "stages": f"first {cut.stages} stages",
+        "data": f"{images.source.name} {split}",
+    }
+    for dtype in dict.fromkeys((caching.dtype, "float32")):
+        name = key_of(common, images.fingerprint(split), dtype)
+        batches = math.ceil(images.sizes[split] / images.batch_size)
+        chunks = _forward(cut, images, split, trainer, dtype)
+        chunks = watch(chunks, batches, f"frozen stages, {split}")
+        try:
+            array = caching.store.compute(name, shape, dtype, chunks, about)
+        except _TooLargeForHalfError:
+            continue
+        entry = caching.store.entry(name)
+        return array, float(entry.record.get("seconds", 0.0)) if entry else 0.0
+    raise AssertionError("full precision holds every activation")
+
+
+class _TooLargeForHalfError(Exception):
+    """An activation beyond 65504, the largest number of half precision."""
 
 
 @torch.no_grad()
-def compute(backbone: Backbone, head: Head, images: Images, trainer: pl.Trainer) -> Features:
-    """Send every image through the trunk once, in evaluation mode; features end on the CPU."""
-    device = trainer.strategy.root_device
-    trainer.precision_plugin.convert_module(backbone.to(device)).eval()
-    tensors: dict[str, tuple[Tensor, Tensor]] = {}
-    for split in SPLITS:
-        outputs, labels = [], []
-        for inputs, targets in images.loader(split, shuffle=False):
-            with trainer.precision_plugin.forward_context():
-                normal = images.input.normalize(inputs.to(device))
-                normal = trainer.precision_plugin.convert_input(normal)
-                outputs.append(backbone(normal, head.takes).float().cpu())
-            labels.append(targets)
-        tensors[split] = (torch.cat(outputs), torch.cat(labels))
-    return Features(tensors, images.batch_size)
+def _forward(
+    cut: Cut, images: Images, split: SplitName, trainer: pl.Trainer, dtype: str
+) -> Iterable[np.ndarray]:
+    device, precision = trainer.strategy.root_device, trainer.precision_plugin
+    for inputs, _ in images.loader(split, shuffle=False):
+        with precision.forward_context():
+            normal = precision.convert_input(images.input.normalize(inputs.to(device)))
+            activations = cut.prefix(normal).float()
+        kept = activations.to(getattr(torch, dtype))
+        if kept.isinf().any() and not activations.isinf().any():
+            raise _TooLargeForHalfError
+        yield kept.cpu().numpy()
+
+
+def key_of(common: dict[str, Any], images: str, dtype: str) -> str:
+    """The key of a split's activations, from a fingerprint of its images."""
+    return key(**common, images=images, dtype=dtype)
+
+
+def of_all_splits(
+    cut: Cut, backbone: Backbone, images: Images, trainer: pl.Trainer
+) -> dict[str, Any]:
+    """What activations depend on besides the images: another value of any is another key."""
+    return {
+        "layout": LAYOUT,
+        "network": backbone.name,
+        "stages": [stage.name for stage in backbone.stages[: cut.stages]],
+        "weights": weights_hash(backbone, cut.stages),
+        "activation": list(cut.shape),
+        "dropped": [i for i in range(len(backbone.stages)) if not backbone.stage_parameters(i)],
+        "input": asdict(images.input),
+        "precision": trainer.precision,
+        "device": trainer.strategy.root_device.type,
+        "versions": {name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def weights_hash(backbone: Backbone, stages: int) -> str:
+    """SHA-256 over names, shapes, types and bytes of the first stages' parameters and buffers."""
+    digest = hashlib.sha256()
+    state = backbone.net.state_dict()
+    for stage in backbone.stages[:stages]:
+        for name in stage.tensors:
+            if name in state:
+                tensor = state[name].detach().cpu().contiguous()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -26,6 +27,7 @@ from regraft.paths import conf_folder
 SWEEP = "sweep.json"
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
 _sweeps: list[Path] = []  # folders of the sweeps that this process has started
+_failed: list[str] = []  # errors of the jobs that ran in this process
 
 
 def train(arguments: list[str]) -> None:
@@ -42,6 +44,7 @@ def job(cfg: DictConfig) -> float:
 
         return run(cfg)
     except Exception as error:
+        _failed.append(explain(error))
         _tell(error)
         traceback.clear_frames(error.__traceback__)  # they hold the network and the data
         if HydraConfig.get().mode == RunMode.RUN:
@@ -73,9 +76,13 @@ def guard(main: Callable[[], Any]) -> None:
     except Exception as error:
         _tell(error)
         code = 1
+    code = code or int(bool(_failed))
     for folder in _sweeps:
-        if any(folder.glob("*/.hydra")):
-            code = max(code, _report(folder))
+        try:
+            code = code or _report(folder)
+        except Exception as error:
+            _tell(error)
+            code = code or 1
     sys.exit(code)
 
 
@@ -101,25 +108,30 @@ class SweepProgress(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
+        _sweeps.append(folder)  # first of all: Hydra only warns of what fails in here
         (folder / SWEEP).write_text(json.dumps({"jobs": _count_jobs(config)}))
-        _sweeps.append(folder)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
             jobs = json.loads((folder / SWEEP).read_text())["jobs"]
             words = " ".join(config.hydra.overrides.task)
-            left = _time_left(folder, jobs)
-            print(f"\njob {config.hydra.job.num + 1} of {jobs}: {words}{left}", flush=True)
+            many, left = (f" of {jobs}", _time_left(folder, jobs)) if jobs else ("", "")
+            print(f"\njob {config.hydra.job.num + 1}{many}: {words}{left}", flush=True)
 
 
-def _count_jobs(config: DictConfig) -> int:
-    """How many jobs the basic sweeper will make of the command line and `hydra.sweeper.params`."""
+def _count_jobs(config: DictConfig) -> int | None:
+    """How many jobs the basic sweeper will make of the command line and `hydra.sweeper.params`.
+
+    None for a sweep that nobody can count before, such as a search over an interval.
+    """
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     count = 1
     parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
     for override in {parse.get_key_element(): parse for parse in parsed}.values():
         if override.is_sweep_override():
+            if isinstance(override.value(), Glob) or not override.is_discrete_sweep():
+                return None
             count *= len(list(override.sweep_string_iterator()))
     return count
 

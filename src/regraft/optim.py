@@ -68,6 +68,16 @@ def parameter_groups(
     return groups
 
 
+def ratios_of(optimizer: Optimizer, backbone: Backbone) -> tuple[float, ...]:
+    """What an optimizer does with each stage: its rate relative to the highest, 0 if it has none.
+
+    Read from its groups, whose names begin with the stage's; so what is printed is what is done.
+    """
+    top = max(group["lr"] for group in optimizer.param_groups)
+    rates = {group["name"].partition("/")[0]: group["lr"] for group in optimizer.param_groups}
+    return tuple(rates.get(stage.name, 0.0) / top for stage in backbone.stages)
+
+
 def _exempt_from_decay(net: Any) -> set[int]:
     """The ids of the parameters that a timm model names, by patterns, as not to be decayed."""
     patterns = net.no_weight_decay() if hasattr(net, "no_weight_decay") else ()
@@ -142,9 +152,16 @@ def ema(*, decay: Fraction) -> WeightAveraging:
     """Evaluate and keep a moving average of the weights instead of the last ones.
 
     Lightning's own callback averages as decay·a + (1 − decay)·b, which rounds: with it, frozen
-    weights change in the last bit. Interpolating leaves equal numbers equal.
+    weights change in the last bit. Interpolating leaves equal numbers equal. A short training
+    would otherwise keep much of its first weights, so the decay rises to its value from 0.1, as
+    TensorFlow's `ExponentialMovingAverage` has it.
     """
-    return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def average(averages: Any, weights: Any, count: Any) -> None:
+        risen = min(decay, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(risen)(averages, weights, count)
+
+    return WeightAveraging(multi_avg_fn=average)
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:

@@ -26,7 +26,7 @@ def write(
     write_predictions(folder / "predictions.csv", images, predictions)
     probabilities, labels = predictions["test"]
     predicted = probabilities.argmax(1)
-    runs.curves(history, folder / "curves.png")
+    runs.curves(history, folder / "curves.png", best=record.result["best_epoch"])
     runs.confusion_matrix(
         labels.numpy(), predicted.numpy(), images.classes, folder / "confusion_matrix.png"
     )

@@ -51,9 +51,10 @@ class Plan:
         return tuple(i for i, action in enumerate(self.actions) if action in actions)
 
     @property
-    def all_kept(self) -> bool:
-        """Whether nothing but the head is ever trained, so that features are computed once."""
-        return not self.indices("tune", "reset")
+    def leading_kept(self) -> int:
+        """How many stages are kept from the input up: a pure function of the image."""
+        trained = self.indices("tune", "reset", "drop")
+        return trained[0] if trained else len(self.actions)
 
     def frozen(self, progress: float) -> frozenset[int]:
         """Stages that do not move at this fraction of the training's steps, from 0 to 1."""
@@ -64,9 +65,12 @@ class Plan:
         )
 
     def rows(
-        self, backbone: Backbone, ratios: Sequence[float], *, cached: bool
+        self, backbone: Backbone, ratios: Sequence[float], *, cached: int
     ) -> list[dict[str, object]]:
-        """The plan as a table, a row per stage; `ratios` are relative to the head's rate."""
+        """The plan as a table, a row per stage; `ratios` are relative to the head's rate.
+
+        What the first `cached` stages give is computed once.
+        """
         return [
             {
                 "stage": stage.name,
@@ -75,10 +79,10 @@ class Plan:
                 "action": action,
                 "lr_ratio": ratio if action in ("tune", "reset") else None,
                 "starts": start,
-                "cached": cached and action == "keep",
+                "cached": index < cached,
             }
-            for stage, action, start, ratio in zip(
-                backbone.stages, self.actions, self.starts, ratios, strict=True
+            for index, (stage, action, start, ratio) in enumerate(
+                zip(backbone.stages, self.actions, self.starts, ratios, strict=True)
             )
         ]
 

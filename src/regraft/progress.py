@@ -1,6 +1,7 @@
 """What a person sees while a job trains: one bar with accuracy and time left; and its history."""
 
 import csv
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,19 @@ class Bar(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
         self.progress.stop()
+
+
+def watched(console: Console, chunks: Iterable[Any], total: int, doing: str) -> Iterator[Any]:
+    """The same chunks, with a bar in the terminal for as long as they come."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
+        yield from progress.track(chunks, total=total, description=doing)
 
 
 class EarlyStopping(pl.callbacks.EarlyStopping):

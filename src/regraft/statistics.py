@@ -35,6 +35,18 @@ class Scores:
     def mean(self) -> float:
         return math.fsum(self.acc.values()) / len(self.acc)
 
+    def same_answers(self, other: "Scores") -> bool:
+        """Whether both are known to have got the same images right, with every seed."""
+        return (
+            self.acc == other.acc
+            and self.answers.keys() == other.answers.keys() == self.acc.keys()
+            and all(
+                mine.images == other.answers[seed].images
+                and np.array_equal(mine.correct, other.answers[seed].correct)
+                for seed, mine in self.answers.items()
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:

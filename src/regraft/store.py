@@ -89,6 +89,10 @@ class Store:
             raise NotStoredError(f"{self._folder(key)} was lost as soon as it was written")
         return array
 
+    def entry(self, key: str) -> Entry | None:
+        """What is known about an array without reading it."""
+        return describe(self._folder(key))
+
     def entries(self) -> list[Entry]:
         """What is in the store: what is unfinished, then the arrays, last used last."""
         try:

@@ -22,6 +22,7 @@ def show_plan(console: Console, record: Record) -> None:
         for out in (console, Console(file=file, width=100)):
             out.print(table)
             out.print(line, highlight=False)
+            out.print(f"computed once: {record.result['features']}", highlight=False)
 
 
 COLUMNS: dict[str, Any] = {

@@ -5,12 +5,14 @@ import logging
 import math
 import os
 import platform
+import signal
 import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -111,10 +113,10 @@ class Record:
     def write(self) -> None:
         """Write result.json, whole or not at all."""
         path = self.job.folder / RESULT
-        partial = path.with_suffix(".partial")
+        unfinished = path.with_suffix(".partial")
         text = json.dumps(_strict(self.result), indent=2, default=str, allow_nan=False)
-        partial.write_text(text + "\n")
-        partial.replace(path)
+        unfinished.write_text(text + "\n")
+        unfinished.replace(path)
 
 
 def _strict(value: Any) -> Any:
@@ -130,10 +132,15 @@ def _strict(value: Any) -> Any:
 def recording(cfg: DictConfig) -> Iterator[Record]:
     """Record a job, finished or failed: result.json always, W&B closed with the true exit code."""
     job = Job.current()
+    if (job.folder / RESULT).exists():
+        raise RegraftError(
+            f"{job.folder} holds the result of an earlier run; choose a folder of its own"
+        )
     record = Record(job, cfg, blank_result(job, cfg))
     record.write()  # a killed job says that it was running
     try:
-        yield record
+        with _interruptible():
+            yield record
     except BaseException as error:
         record.add(status="failed", error=explain(error))
         log.info("failed", exc_info=True)
@@ -146,6 +153,16 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
             record.write()
         finally:
             _finish(record)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt, also where Lightning makes it an exit with code 1."""
+    try:
+        yield
+    except SystemExit as error:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
+        raise KeyboardInterrupt from error
 
 
 def _finish(record: Record) -> None:
@@ -171,8 +188,10 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "cost": {},
         "data": {},
         "plan": [],
+        "features": None,
         "weights": None,
         "checkpoint": None,
+        "best_epoch": None,
         "forecast": None,
         "wandb": None,
         "versions": versions(),
@@ -238,22 +257,23 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
     kept = ("choices", "overrides", "versions", "git")
     # The id is ours, so that result.json has it before anything can fail: resuming needs it.
     result["wandb"] = {"id": uuid.uuid4().hex[:8], "project": project, "entity": entity}
+    start = partial(
+        wandb.init,
+        project=project,
+        entity=entity,
+        id=result["wandb"]["id"],
+        resume="allow",
+        reinit="create_new",  # also where an earlier run of this process could not be closed
+        dir=record.job.folder,
+        group=record.job.sweep,
+        job_type="train",
+        name="-".join([*words, f"s{result['seed']}"]),
+        tags=[tag for tag in dict.fromkeys([*words, *record.config.tags]) if tag],
+        config=resolved(record.config) | {key: result[key] for key in kept},
+        settings=wandb.Settings(silent=True, console="off", init_timeout=20),
+    )
     try:
-        run = wandb.init(
-            project=project,
-            entity=entity,
-            id=result["wandb"]["id"],
-            resume="allow",
-            reinit="create_new",  # also where an earlier run of this process could not be closed
-            dir=record.job.folder,
-            mode=wandb_mode(),
-            group=record.job.sweep,
-            job_type="train",
-            name="-".join([*words, f"s{result['seed']}"]),
-            tags=[tag for tag in dict.fromkeys([*words, *record.config.tags]) if tag],
-            config=resolved(record.config) | {key: result[key] for key in kept},
-            settings=wandb.Settings(silent=True, console="off", init_timeout=20),
-        )
+        run = _online_or_offline(start)
     except (wandb.Error, OSError, ValueError) as error:
         log.warning("Weights & Biases is off for this run: %s", explain(error))
         result["wandb"] = None
@@ -262,6 +282,19 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
     record.write()
     record.tell(_define_curves)
     return Curves(record)
+
+
+def _online_or_offline(start: Callable[..., Any]) -> Any:
+    """A W&B run; offline, for this job and the others of this process, if nobody answers."""
+    mode = wandb_mode()
+    try:
+        return start(mode=mode)
+    except wandb.Error as error:
+        if mode != "online":
+            raise
+        log.warning("Weights & Biases does not answer, logging offline: %s", explain(error))
+        os.environ["WANDB_MODE"] = "offline"
+        return start(mode="offline")
 
 
 def _define_curves(run: Any) -> None:

@@ -7,6 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +50,26 @@ def load(name: str, weights: str, net: nn.Module) -> Weights:
         source, licence = config.get("hf_hub_id") or path.name, config.get("license")
     else:
         path, source, licence = Path(weights).expanduser(), weights, None
-    state = _fit(_read(path, weights), net, config, f"backbone.weights={weights}")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Weights(source=str(source), sha256=sha256, license=licence, tensors=state)
-
-
-def _read(path: Path, weights: str) -> dict[str, Tensor]:
-    """Tensors of a safetensors file or a torch checkpoint; never runs code from the file."""
     if not path.is_file():
         raise RegraftError(
             f"backbone.weights={weights}: no such file; use pretrained, random or a file's path"
         )
+    stat = path.stat()
+    read, sha256 = _read(path, weights, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    state = _fit(dict(read), net, config, f"backbone.weights={weights}")
+    return Weights(source=str(source), sha256=sha256, license=licence, tensors=state)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, weights: str, state: object) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a safetensors file or a torch checkpoint, and its SHA-256; never runs its code.
+
+    It is not read again as long as the file is in the same `state`.
+    """
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load_file(path), sha256
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, EOFError, RuntimeError, ValueError, OSError) as error:
         raise RegraftError(f"backbone.weights={weights}: {path} is damaged: {error}") from error
@@ -76,7 +83,7 @@ def _read(path: Path, weights: str) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise RegraftError(f"backbone.weights={weights}: {path} holds no state dict")
-    return content
+    return content, sha256
 
 
 def _fit(

@@ -101,6 +101,24 @@ def test_the_report_is_made_again_from_the_folder_alone(sweep, tmp_path):
     assert {name: (copied / name).read_bytes() for name in names} == before
 
 
+def test_a_sweep_that_nobody_can_count_fails_with_its_jobs(tmp_path, train_in):
+    done = train_in(tmp_path, "-m", "strategy=glob(f*)", "head.dropout=2")
+    [folder] = tmp_path.glob("outputs/sweeps/*/*")
+    assert done.returncode == 1
+    assert "raised" not in done.stderr  # as Hydra says when a callback fails
+    assert done.stderr.count("error: head.dropout=2: ") == 2
+    assert (folder / "sweep.md").exists()
+
+
+def test_a_sweep_whose_folders_have_other_names_ends_in_one_line(tmp_path, train_in):
+    words = ["seed=0,1", "data.per_class=2", "trainer.max_epochs=1", "logger=none"]
+    done = train_in(tmp_path, "-m", *words, "hydra.sweep.subdir=job_${hydra.job.num}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "holds no job folders 0, 1, 2" in done.stderr.splitlines()[-1]
+    assert len([*tmp_path.glob("outputs/sweeps/*/*/job_*/result.json")]) == 2
+
+
 def test_a_report_on_nothing_is_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "regraft.cli", "report", str(tmp_path / "nothing")],

@@ -1,7 +1,11 @@
 """Feeding: batches of raw bytes to the device, where they become what the weights want to see."""
 
-from collections.abc import Iterator
-from functools import cached_property
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from functools import cached_property, lru_cache
+from importlib import metadata
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,11 +17,16 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import InputConfig, read_image
+from regraft.fingerprint import key
+from regraft.store import NotStoredError, Store
 
 Batch = tuple[Tensor, Tensor]
 SplitName = Literal["train", "val", "test"]
+# Shows how far one is in so many chunks, and what is being done with them.
+Watch = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
 
 _HELD_BYTES = 2**30  # up to here, arrays are fitted once and held; beyond, whenever they are read
+_log = logging.getLogger(__name__)
 _CHUNK = 1024  # images that are fitted together, so that a memory map is read piece by piece
 
 
@@ -25,7 +34,8 @@ class Images(pl.LightningDataModule):
     """A source, fitted to a backbone's input and in batches.
 
     Loaders give x uint8 (B, 3, H, W) and y int64 (B,); on the device x is normalised to float32.
-    `workers` processes decode image files; arrays that fit in memory need none and get none.
+    `workers` processes decode image files; arrays that fit in memory need none and get none, nor
+    do files that `keep_decoded` has read, which it does with `decoded_cache`.
     """
 
     def __init__(
@@ -35,9 +45,11 @@ class Images(pl.LightningDataModule):
         *,
         batch_size: Annotated[int, Gt(0)],
         workers: Annotated[int, Ge(0)],
+        decoded_cache: bool = False,
     ) -> None:
         super().__init__()
         self.source, self.input = source, input
+        self.decoded_cache = decoded_cache
         self.batch_size, self.workers = batch_size, workers
         self.classes, self.num_classes = source.classes, len(source.classes)
         splits: dict[SplitName, Split] = {
@@ -48,13 +60,13 @@ class Images(pl.LightningDataModule):
         self.sizes = {name: len(split) for name, split in splits.items()}
         self.names = {name: split.names for name, split in splits.items()}
         hold = sum(self.sizes.values()) * 3 * input.size[0] * input.size[1] <= _HELD_BYTES
-        self.datasets = {n: FittedImages(split, input, hold=hold) for n, split in splits.items()}
+        self.datasets = {name: fitted(split, input, hold) for name, split in splits.items()}
 
     def loader(self, split: SplitName, *, shuffle: bool = False) -> DataLoader:
         """Every image of a split once: in its order, or shuffled and never alone in a batch."""
         dataset = self.datasets[split]
         kind, order = (NeverAlone, RandomSampler) if shuffle else (BatchSampler, SequentialSampler)
-        workers = 0 if dataset.held is not None else self.workers
+        workers = 0 if dataset.ready is not None else self.workers
         return DataLoader(
             dataset,
             batch_sampler=kind(order(dataset), self.batch_size, drop_last=False),
@@ -67,22 +79,50 @@ class Images(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(torch.initial_seed()),
         )
 
+    def labels(self, split: SplitName) -> Tensor:
+        """The class indices of a split, int64 (N,)."""
+        return self.datasets[split].labels
+
+    def fingerprint(self, split: SplitName) -> str:
+        """What differs once a byte of any image of the split differs."""
+        return self.datasets[split].split.fingerprint
+
+    def keep_decoded(self, store: Store, watch: Watch) -> None:
+        """Read image files, and arrays too large to be held, once for all epochs and jobs.
+
+        Their pixels, fitted to the input, go to the store; where it has no room for them, a line
+        in the log says so and they are read in every epoch.
+        """
+        missing: list[SplitName] = [s for s, data in self.datasets.items() if data.ready is None]
+        if not self.decoded_cache:
+            return
+        for split in missing:
+            data, loader = self.datasets[split], self.loader(split)
+            name = key(
+                images=self.fingerprint(split),
+                input=asdict(self.input),
+                versions={name: metadata.version(name) for name in ("pillow", "torchvision")},
+            )
+            shape = (len(data), 3, *self.input.size)
+            pixels = watch((x.numpy() for x, _ in loader), len(loader), f"reading {split} images")
+            about = {"stages": "images as they are read", "data": f"{self.source.name} {split}"}
+            try:
+                data.kept = as_tensor(store.compute(name, shape, np.uint8, pixels, about))
+            except NotStoredError as error:
+                _log.warning("%s; images are read in every epoch", error)
+                return
+
     def train_dataloader(self) -> DataLoader:
         return self.loader("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader:
         return self.loader("val")
 
-    def test_dataloader(self) -> DataLoader:
-        return self.loader("test")
-
     def predict_dataloader(self) -> list[DataLoader]:
         return [self.loader("val"), self.loader("test")]
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         x, y = batch
-        if x.dtype != torch.uint8:  # activations that were computed before, not pictures
-            return batch
         x = self.input.normalize(x)
         # Lightning converts to the trainer's precision before this hook, when x was still bytes.
         return (self.trainer.precision_plugin.convert_input(x) if self.trainer else x), y
@@ -93,6 +133,7 @@ class FittedImages(Dataset[Batch]):
 
     def __init__(self, split: Split, input: InputConfig, *, hold: bool) -> None:
         self.split, self.input, self.hold = split, input, hold
+        self.kept: Tensor | None = None  # all images, fitted, in a memory map
         self.labels = torch.from_numpy(split.labels)
 
     def __len__(self) -> int:
@@ -104,13 +145,18 @@ class FittedImages(Dataset[Batch]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         images = self.split.images
-        if not isinstance(images, np.ndarray):
+        if self.ready is not None:
+            x = self.ready[indices]
+        elif not isinstance(images, np.ndarray):
             x = torch.stack([self.input.fit(read_image(images[index])) for index in indices])
-        elif self.held is not None:
-            x = self.held[indices]
         else:
             x = self.input.fit(images[indices])
         return x, self.labels[indices]
+
+    @property
+    def ready(self) -> Tensor | None:
+        """All images, fitted, if they need not be read one by one."""
+        return self.held if self.kept is None else self.kept
 
     @cached_property
     def held(self) -> Tensor | None:
@@ -122,6 +168,18 @@ class FittedImages(Dataset[Batch]):
         for start in range(0, len(images), _CHUNK):
             fitted[start : start + _CHUNK] = self.input.fit(images[start : start + _CHUNK])
         return fitted
+
+
+def fitted(split: Split, input: InputConfig, hold: bool) -> FittedImages:
+    """The split at this size; what is held of arrays is shared by the jobs of a process."""
+    if isinstance(split.images, np.ndarray):
+        return _shared(split, input, hold)
+    return FittedImages(split, input, hold=hold)  # files may change between two jobs
+
+
+@lru_cache(maxsize=6)  # two sources, of which at most so much is held
+def _shared(split: Split, input: InputConfig, hold: bool) -> FittedImages:
+    return FittedImages(split, input, hold=hold)
 
 
 class NeverAlone(BatchSampler):
@@ -142,6 +200,13 @@ class NeverAlone(BatchSampler):
         count = len(self.sampler)  # type: ignore[arg-type]
         alone = count > self.batch_size > 1 == count % self.batch_size
         return super().__len__() - alone
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """The array's own memory as a tensor, also if it is a read-only map: nothing writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _as_it_is(batch: Any) -> Any:

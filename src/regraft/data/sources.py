@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from regraft.data import subset
 from regraft.data.fractals import cached
 from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
+from regraft.fingerprint import fingerprint
 
 _log = logging.getLogger(__name__)
 _SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
@@ -35,6 +37,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the images' content, in their order."""
+        return (
+            self._fingerprint if isinstance(self.images, np.ndarray) else fingerprint(self.images)
+        )
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.images)  # of arrays, to which nobody writes
 
     def take(self, indices: np.ndarray) -> "Split":
         """The images at these places, in this order."""
@@ -69,6 +82,11 @@ class Source:
 
 def digits(seed: int, *, per_class: PerClass, split_seed: Seed) -> Source:
     """Scikit-learn's 1797 handwritten digits, 8 x 8 grey, split 70 : 10 : 20 by class."""
+    return _digits(split_seed).few(per_class, seed)
+
+
+@lru_cache(maxsize=2)
+def _digits(split_seed: int) -> Source:
     data = load_digits()
     images = np.round(data.images * (255 / 16)).astype(np.uint8)
     labels = data.target.astype(np.int64)
@@ -78,7 +96,7 @@ def digits(seed: int, *, per_class: PerClass, split_seed: Seed) -> Source:
         Split(images[part], labels[part], tuple(f"{name}/{index}" for index in part))
         for name, part in zip(("train", "val", "test"), parts, strict=True)
     )
-    return Source("digits", classes, train, val, test).few(per_class, seed)
+    return Source("digits", classes, train, val, test)
 
 
 def fractals(
@@ -99,6 +117,19 @@ def fractals(
     are the same images however many there are to train on.
     """
 
+    return _fractals(role, classes, train, val, test, size, fractal_seed).few(per_class, seed)
+
+
+@lru_cache(maxsize=2)
+def _fractals(
+    role: Literal["source", "target"],
+    classes: int,
+    train: int,
+    val: int,
+    test: int,
+    size: int,
+    fractal_seed: int,
+) -> Source:
     def split(name: str, start: int, count: int) -> Split:
         images = cached(role, classes, count, size=size, seed=fractal_seed, start=start)
         labels = np.repeat(np.arange(classes, dtype=np.int64), count)
@@ -111,7 +142,7 @@ def fractals(
         train=split("train", test + val, train),
         val=split("val", test, val),
         test=split("test", 0, test),
-    ).few(per_class, seed)
+    )
 
 
 def image_folder(
@@ -130,6 +161,15 @@ def image_folder(
     that is not one of these, naming the folder or the class.
     """
     base = _existing(root)
+    whole = _image_folder(base, val_fraction, test_fraction, split_seed, _state(base))
+    return whole.few(per_class, seed)
+
+
+@lru_cache(maxsize=2)
+def _image_folder(
+    base: Path, val_fraction: float, test_fraction: float, split_seed: int, state: object
+) -> Source:
+    """The folder, which is not scanned again as long as it is in the same `state`."""
     found = {name: _scan(folder) for name, folder in _split_folders(base).items()}
     classes = _classes(found["train"])
     for name in found.keys() - {"train"}:
@@ -142,7 +182,14 @@ def image_folder(
         splits |= {n: whole.take(i) for n, i in zip(["train", *missing], indices, strict=True)}
         sizes = " and ".join(f"{len(splits[name])} images for {name}" for name in missing)
         _log.info("%s: %s split off train by class (split_seed=%d)", base, sizes, split_seed)
-    return Source(base.resolve().name, classes, **splits).few(per_class, seed)
+    return Source(base.resolve().name, classes, **splits)
+
+
+def _state(base: Path) -> tuple[tuple[Path, int], ...]:
+    """What differs once a file or a class is added to the folder or taken from it."""
+    folders = [base, *(path for path in _entries(base) if path.is_dir())]
+    folders += [path for folder in folders[1:] for path in _entries(folder) if path.is_dir()]
+    return tuple((path, path.stat().st_mtime_ns) for path in folders)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,326 @@
+"""What frozen stages give is computed once, is never stale, and changes nothing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from families import FAMILIES
+from jobs import run_job
+from PIL import Image
+
+from regraft import features, head, plan
+from regraft.backbone import Backbone
+from regraft.data.images import Images
+from regraft.data.sources import Source, Split
+from regraft.errors import RegraftError
+from regraft.features import Caching
+from regraft.paths import features_folder
+from regraft.store import NotStoredError, Store
+
+AUTO = Caching(use="auto", dtype="float16", max_gb=1)
+FULL = Caching(use="auto", dtype="float32", max_gb=1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+
+
+def split(count, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    return Split(images, np.arange(count) % 2, tuple(map(str, range(count))))
+
+
+SOURCE = Source("noise", ("a", "b"), split(6, 0), split(4, 1), split(5, 2))
+
+
+def made(family="resnet", keep=None, above="tune", source=SOURCE, make_head=head.linear, seed=0):
+    """A backbone with its first stages kept, a head, images and a trainer."""
+    name, size = FAMILIES[family]
+    torch.manual_seed(seed)
+    backbone = Backbone(name=name, size=size)
+    depth = len(backbone.stages)
+    stages = depth if keep is None else keep
+    policy = plan.first(depth, 6, stages=stages, above=above, fixed_norm_below=0)
+    plan.graft(policy, backbone)
+    images = Images(source, backbone.input, batch_size=4, workers=0)
+    return policy, backbone, make_head(backbone.out_features, backbone.map_shape, 2), images
+
+
+def trainer(**options):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return pl.Trainer(accelerator="cpu", max_epochs=1, **quiet, **options)
+
+
+def compute(caching, parts, **options):
+    policy, backbone, top, images = parts
+    once = features.decide(caching, policy, backbone, top, images)
+    return once, features.compute(
+        caching, once.cut, backbone, images, trainer(**options), unwatched
+    )
+
+
+def unwatched(chunks, total, doing):
+    return chunks
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+# Cached equals uncached.
+
+
+@pytest.mark.parametrize("keep", [None, 2], ids=["all", "first"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_from_what_is_stored_are_those_of_the_images(family, keep):
+    parts = made(family, keep)
+    _, backbone, top, images = parts
+    once, computed = compute(FULL, parts)
+
+    backbone.eval()
+    for name in features.SPLITS:
+        rows, labels = computed.data.tensors[name]
+        bytes_ = torch.cat([x for x, _ in images.loader(name)])
+        with torch.no_grad():
+            expected = backbone(images.input.normalize(bytes_), top.takes)
+            scale = expected.abs().max().clamp_min(1)  # random weights may make huge numbers
+            found = once.cut.suffix(rows)
+            torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=1e-5)
+        assert torch.equal(labels, images.labels(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", [["freeze=all"], ["freeze=first", "freeze.stages=2"]])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_training_goes_the_same_way_with_and_without_the_cache(family, freeze, tmp_path):
+    name, size = FAMILIES[family]
+    words = ["backbone=timm", f"backbone.name={name}", f"backbone.size={size}", "logger=none"]
+    words += ["backbone.weights=random", *freeze, "data.per_class=3", "trainer.max_epochs=2"]
+    words += ["loader.batch_size=10", "optimizer=sgd", "head.dropout=0"]
+    for use in ("off", "on"):
+        run_job(tmp_path / use, *words, f"features={use}", "features.dtype=float32")
+
+    off, on = result(tmp_path / "off"), result(tmp_path / "on")
+    assert (off["cost"]["cache"], on["cost"]["cache"]) == ("off", "miss")
+    histories = [(tmp_path / use / "metrics.csv").read_text().split() for use in ("off", "on")]
+    for one, other in zip(*histories, strict=True):
+        for a, b in zip(one.split(","), other.split(","), strict=True):
+            assert a == b or float(a) == pytest.approx(float(b), rel=1e-4, abs=1e-5)
+    assert on["metrics"] == pytest.approx(off["metrics"], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_hit_trains_exactly_as_a_miss_did_and_forwards_no_image(tmp_path):
+    words = ["data.per_class=4", "trainer.max_epochs=3", "logger=none"]
+    accs = [run_job(tmp_path / name, *words) for name in ("miss", "hit")]
+    miss, hit = (result(tmp_path / name)["cost"] for name in ("miss", "hit"))
+
+    assert accs[0] == accs[1]
+    histories = [(tmp_path / name / "metrics.csv").read_text() for name in ("miss", "hit")]
+    assert histories[0] == histories[1]
+    assert (miss["cache"], miss["images_forwarded"]) == ("miss", 40 + 179 + 359)
+    assert (hit["cache"], hit["images_forwarded"]) == ("hit", 0)
+    assert hit["cache_bytes"] == (40 + 179 + 359) * 160 * 2
+    assert hit["saved_s"] > 0
+
+
+# Never stale.
+
+
+def keys(parts, dtype="float16", **options):
+    policy, backbone, top, images = parts
+    once = features.decide(AUTO, policy, backbone, top, images)
+    backbone.eval()
+    common = features.of_all_splits(once.cut, backbone, images, trainer(**options))
+    return {features.key_of(common, images.fingerprint(name), dtype) for name in features.SPLITS}
+
+
+def nudged(parts, stage, kind):
+    """The same with one number of one stage changed by as little as possible."""
+    state = parts[1].net.state_dict()
+    names = [n for n in parts[1].stages[stage].tensors if kind in n]
+    with torch.no_grad():
+        first = (0,) * state[names[0]].ndim
+        state[names[0]][first] = torch.nextafter(state[names[0]][first], torch.tensor(torch.inf))
+    return parts
+
+
+def changed_pixel():
+    images = SOURCE.train.images.copy()
+    images[3, 7, 7, 1] ^= 1
+    return replace(SOURCE, train=replace(SOURCE.train, images=images))
+
+
+def with_input(**changes):
+    policy, backbone, top, images = made()
+    backbone.input = replace(backbone.input, **changes)
+    images = Images(SOURCE, backbone.input, batch_size=4, workers=0)
+    return policy, backbone, top, images
+
+
+def test_the_same_parts_have_the_same_keys():
+    assert keys(made()) == keys(made())
+
+
+CHANGES = {
+    "a weight": lambda: keys(nudged(made(), 4, "weight")),
+    "a buffer": lambda: keys(nudged(made(), 0, "running_mean")),
+    "the weights": lambda: keys(made(seed=1)),
+    "the cut": lambda: keys(made(keep=3)),
+    "the end": lambda: keys(made(make_head=lambda *a: head.conv_mlp(*a, width=4, hidden=4))),
+    "dropped stages": lambda: keys(made(keep=4, above="drop")),
+    "mean": lambda: keys(with_input(mean=(0.5, 0.4, 0.3))),
+    "std": lambda: keys(with_input(std=(0.5, 0.4, 0.3))),
+    "interpolation": lambda: keys(with_input(interpolation="nearest")),
+    "crop": lambda: keys(with_input(crop_pct=0.5)),
+    "crop mode": lambda: keys(with_input(crop_mode="squash")),
+    "size": lambda: keys(with_input(size=(96, 96))),
+    "type": lambda: keys(made(), dtype="float32"),
+    "precision": lambda: keys(made(), precision="bf16-mixed"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_ingredient_changed_alone_is_a_miss_for_every_split(change):
+    assert not keys(made()) & CHANGES[change]()
+
+
+def test_a_pixel_is_a_miss_for_its_split_only():
+    assert len(keys(made()) & keys(made(source=changed_pixel()))) == 2
+
+
+def test_the_order_of_images_is_part_of_the_key():
+    turned = replace(SOURCE, train=SOURCE.train.take(np.arange(6)[::-1]))
+    assert len(keys(made()) & keys(made(source=turned))) == 2
+
+
+def test_a_newer_library_is_a_miss(monkeypatch):
+    before = keys(made())
+    for library in features.LIBRARIES:
+        versions = dict.fromkeys(features.LIBRARIES, "1.0") | {library: "2.0"}
+        monkeypatch.setattr("regraft.features.metadata.version", versions.__getitem__)
+        now = keys(made())
+        assert not now & before
+        before |= now
+
+
+def test_a_trained_stage_above_the_cut_is_not_part_of_the_key():
+    assert keys(made(keep=2)) == keys(nudged(made(keep=2), 3, "weight"))
+
+
+@pytest.mark.slow
+def test_an_image_file_that_is_overwritten_is_computed_again(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{index}.bmp")
+    words = ["data=image_folder", f"data.root={tmp_path / 'data'}", "logger=none"]
+    words += ["trainer.max_epochs=1"]
+
+    def forwarded(name):
+        run_job(tmp_path / name, *words)
+        return result(tmp_path / name)["cost"]["images_forwarded"]
+
+    assert (forwarded("first"), forwarded("again")) == (20, 0)
+    path = sorted((tmp_path / "data" / "ant").iterdir())[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)  # as long as before
+    assert 0 < forwarded("changed") < 20
+
+
+# What is decided, and said.
+
+
+def reason(caching=AUTO, **how):
+    policy, backbone, top, images = made(**how)
+    return features.decide(caching, policy, backbone, top, images)
+
+
+def test_what_is_computed_once_is_said_with_its_size():
+    once = reason(keep=2)
+    count = np.prod(once.cut.shape)
+    assert once.stages == 2
+    shape = "×".join(map(str, once.cut.shape))
+    assert once.reason.startswith("first 2 of 5 stages: ")
+    assert f"{15 * count * 2 / 1000:.1f} kB, {shape} float16 per image" in once.reason
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"caching": replace(AUTO, use="off")}, "features=off"),
+        ({"keep": 0}, "no leading stage is kept"),
+        ({"caching": replace(AUTO, max_gb=1e-6)}, "more than features.max_gb=1e-06"),
+    ],
+)
+def test_what_is_not_computed_once_is_said_with_its_reason(how, said):
+    once = reason(**how)
+    assert once.cut is None
+    assert said in once.reason
+
+
+def test_asked_for_and_impossible_is_an_error():
+    with pytest.raises(RegraftError, match="features=on: no leading stage is kept"):
+        reason(replace(AUTO, use="on"), keep=0)
+
+
+@pytest.mark.parametrize("caching", [AUTO, FULL], ids=["half", "full"])
+def test_precision_is_what_was_asked_for(caching):
+    _, computed = compute(caching, made())
+    rows, _ = computed.data.tensors["train"]
+    assert str(rows.dtype) == f"torch.{caching.dtype}"
+    assert computed.bytes == 15 * rows[0].numel() * rows.element_size()
+
+
+def test_what_half_precision_cannot_hold_is_kept_in_full():
+    parts = made()
+    with torch.no_grad():
+        for parameter in parts[1].stage_parameters(4).values():
+            parameter.mul_(1e4)
+    _, computed = compute(AUTO, parts)
+    rows, _ = computed.data.tensors["train"]
+    assert rows.dtype == torch.float32
+    assert rows.isfinite().all()
+    assert rows.max() > 65504
+
+
+def test_a_full_disk_is_one_line_and_no_cache(monkeypatch, caplog):
+    def full(*_):
+        raise NotStoredError("/disk: no space left; 3 MB could not be kept")
+
+    monkeypatch.setattr(Store, "compute", full)
+    _, computed = compute(AUTO, made())
+    assert computed is None
+    assert "no space left" in caplog.text
+    assert "in every epoch" in caplog.text
+    assert features.cost(computed, []) == {"cache": "off"}
+
+
+@pytest.mark.slow
+def test_a_job_on_a_full_disk_ends_all_the_same(tmp_path, monkeypatch):
+    def full(*_):
+        raise NotStoredError("/disk: no space left; 3 MB could not be kept")
+
+    monkeypatch.setattr(Store, "compute", full)
+    run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=2", "logger=none")
+    cost = result(tmp_path)["cost"]
+    assert cost["cache"] == "off"
+    assert cost["images_forwarded"] == 2 * (20 + 179) + 179 + 359
+
+
+def test_training_does_not_change_what_is_stored(tmp_path):
+    parts = made(keep=2)
+    once, computed = compute(AUTO, parts)
+    before = {path: path.read_bytes() for path in features_folder().rglob("*.npy")}
+    rows, _ = computed.data.tensors["train"]
+    parts[1].train()
+    once.cut.suffix(rows.float()).sum().backward()
+    assert before == {path: path.read_bytes() for path in features_folder().rglob("*.npy")}
+    assert len(before) == 3
