@@ -58,9 +58,14 @@ class Backbone(nn.Module):
 
         "pooled" is (B, out_features); "map" the last stage's output, (B, map_channels, H, W).
         """
-        self.images_forwarded += len(images)
+        self.count(images)
         features = self.net.forward_features(images.contiguous(memory_format=torch.channels_last))
         return self.read(features, takes)
+
+    @torch.compiler.disable
+    def count(self, images: Tensor) -> None:
+        """Note that these images went through the network; in a compiled one too."""
+        self.images_forwarded += len(images)
 
     def read(self, features: Tensor, takes: Output) -> Tensor:
         """What a head `takes` of `features`, which the network's `forward_features` gave."""

@@ -9,7 +9,7 @@ import os
 import typing
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
@@ -21,6 +21,13 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from regraft.errors import RegraftError, did_you_mean
 
 GROUPS = ("data", "backbone", "freeze", "head", "features", "optimizer", "scheduler", "trainer")
+# What the keys hold that belong to no target.
+PLAIN: dict[str, Any] = {
+    "seed": int,
+    "tags": list[str],
+    "output_dir": str,
+    "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
+}
 TRUSTED = ("regraft.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "torchmetrics.")
 
 
@@ -35,7 +42,7 @@ def check(cfg: DictConfig) -> None:
         raise RegraftError(f"{key} is not set{more}; add {key}=<value>")
     for key, node in _targets(resolved(cfg)):
         _check_node(key, node)
-    for key, expected in {"seed": int, "output_dir": str, "tags": list[str]}.items():
+    for key, expected in PLAIN.items():
         _check_type(key, resolved(cfg)[key], expected)
     for group in GROUPS:
         if not isinstance(cfg.get(group), DictConfig):

@@ -85,7 +85,7 @@ class _Prefix:
     program: Program
 
     def __call__(self, images: Tensor) -> Tensor:
-        self.backbone.images_forwarded += len(images)
+        self.backbone.count(images)
         images = images.contiguous(memory_format=torch.channels_last)
         return self.program(self.backbone.net, images)
 

@@ -90,6 +90,8 @@ def run(cfg: DictConfig) -> float:
             cut=once.cut if computed else None,
             card={"config": resolved(cfg), "input": vars(images.input)},
         )
+        if cfg.compile:
+            classifier.compile(mode=cfg.compile)
         data = computed.data if computed else images
         if computed is None:
             images.keep_decoded(caching.store, watch)

@@ -1,5 +1,6 @@
 import itertools
 import traceback
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from regraft.data.images import Images
 from regraft.data.sources import Source, Split, digits, image_folder
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
+from regraft.store import Store
 
 INPUT = InputConfig((16, 16), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), "bilinear", 1.0)
 
@@ -205,3 +207,56 @@ def test_an_unreadable_image_is_named_in_one_line(photos, workers, way):
     assert str(info.value).endswith("repair the file or delete it")
     # torch's frames hold the error that holds them: workers would wait for a garbage collection.
     traceback.clear_frames(info.value.__traceback__)
+
+
+def unwatched(chunks, total, doing):
+    return chunks
+
+
+def kept(root, store, *, input=INPUT, decoded_cache=True):
+    data = Images(from_folder(root), input, batch_size=4, workers=0, decoded_cache=decoded_cache)
+    data.keep_decoded(store, unwatched)
+    return data
+
+
+def test_files_that_were_read_once_are_not_opened_again(photos, tmp_path, monkeypatch):
+    store = Store(tmp_path / ".store")
+    fresh = make_images(from_folder(photos), batch_size=4)
+    expected = {split: order(fresh.loader(split)) for split in fresh.datasets}
+    kept(photos, store)
+
+    monkeypatch.setattr(room, "read_image", lambda path: pytest.fail(f"{path} was opened"))
+    again = kept(photos, store)
+    assert {split: order(again.loader(split)) for split in again.datasets} == expected
+
+
+def test_a_file_that_changed_is_read_again(photos, tmp_path):
+    store = Store(tmp_path / ".store")
+    before = order(kept(photos, store).loader("train"))
+    train = from_folder(photos).train
+    Image.new("L", (20, 24), 99).save(train.images[0])
+    after = order(kept(photos, store).loader("train"))
+
+    assert before[0][0] != 99
+    assert after[0][0] == 99
+    assert after[0][1:] == before[0][1:]
+
+
+@pytest.mark.parametrize("change", [{"crop_pct": 0.5}, {"interpolation": "nearest"}])
+def test_pixels_of_another_transform_are_read_again(change, photos, tmp_path):
+    store = Store(tmp_path / ".store")
+    kept(photos, store)
+    kept(photos, store, input=replace(INPUT, **change))
+    assert len(store.entries()) == 6
+
+
+def test_a_full_disk_means_that_files_are_read_in_every_epoch(photos, tmp_path, caplog):
+    data = kept(photos, Store(tmp_path / ".store", max_bytes=100))
+    assert "images are read in every epoch" in caplog.text
+    assert data.datasets["train"].ready is None
+    assert len(order(data.loader("train"))) == 3
+
+
+def test_without_the_cache_nothing_is_kept(photos, tmp_path):
+    kept(photos, Store(tmp_path / ".store"), decoded_cache=False)
+    assert not (tmp_path / ".store").exists()
