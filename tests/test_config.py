@@ -25,7 +25,8 @@ def trusted(monkeypatch):
 
 def job(**node):
     node = {"_target_": "regraft.head.mlp", "hidden": 8, "dropout": 0.1} | node
-    return OmegaConf.create({"seed": 0, "output_dir": "x", "head": node})
+    plain = {"seed": 0, "output_dir": "x", "tags": [], "compile": None}
+    return OmegaConf.create(plain | {group: {} for group in config.GROUPS} | {"head": node})
 
 
 def test_a_right_job_passes():
@@ -51,6 +52,25 @@ def test_a_wrong_key_is_one_line(node, message):
     with pytest.raises(RegraftError, match=message) as caught:
         config.check(job(**node))
     assert "\n" not in str(caught.value)
+
+
+def test_a_group_without_an_option_is_named():
+    cfg = job()
+    cfg.optimizer = None
+    with pytest.raises(RegraftError, match="optimizer: no option is chosen; add optimizer=<opt"):
+        config.check(cfg)
+
+
+def test_what_belongs_to_no_target_is_checked_too():
+    with pytest.raises(RegraftError, match=r"compile=fast: input should be 'default'"):
+        config.check(OmegaConf.merge(job(), {"compile": "fast"}))
+
+
+def test_what_is_built_once_is_the_same_for_the_same_seed_only():
+    node = OmegaConf.create({"_target_": "regraft.backbone.Backbone", "name": "test_resnet"})
+    first, again, other = (config.build_once(node, seed) for seed in (0, 0, 1))
+    assert first is again
+    assert first is not other
 
 
 def test_an_absent_key_is_named():

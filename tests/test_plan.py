@@ -13,19 +13,22 @@ def test_first_keeps_the_stages_next_to_the_input():
     made = plan.first(5, 100, stages=2, above="reset", **FEW)
     assert made.actions == ("keep", "keep", "reset", "reset", "reset")
     assert made.frozen(0.0) == {0, 1}
-    assert not made.all_kept
+    assert made.leading_kept == 2
 
 
 def test_everything_keeps_all_and_none_keeps_nothing():
-    assert plan.everything(3, 100).all_kept
+    assert plan.everything(3, 100).leading_kept == 3
     assert plan.none(3, 100, above="tune", **FEW).frozen(0.0) == frozenset()
     assert plan.none(3, 100, above="reset", **FEW).actions == ("reset",) * 3
 
 
-def test_the_first_stages_alone_are_all_kept_when_the_rest_is_dropped():
-    made = plan.first(4, 100, stages=2, above="drop", **FEW)
-    assert made.all_kept
-    assert made.indices("drop") == (2, 3)
+def test_only_stages_below_all_others_are_leading():
+    assert plan.first(4, 100, stages=2, above="drop", **FEW).leading_kept == 2
+    assert plan.none(4, 100, above="tune", **FEW).leading_kept == 0
+    assert plan.gradual(4, 100, begin=0.2, end=0.6, **FEW).leading_kept == 0
+    surgical = Plan(("keep", "tune", "keep"), (0.0,) * 3, surgical=True)
+    assert surgical.leading_kept == 1
+    assert plan.first(4, 100, stages=2, above="drop", **FEW).indices("drop") == (2, 3)
 
 
 def test_gradual_thaws_from_the_top_and_stays_thawed():
