@@ -13,6 +13,7 @@ from PIL import Image
 
 from regraft import features, head, plan
 from regraft.backbone import Backbone
+from regraft.data.augment import Light
 from regraft.data.images import Images
 from regraft.data.sources import Source, Split
 from regraft.errors import RegraftError
@@ -20,8 +21,8 @@ from regraft.features import Caching
 from regraft.paths import features_folder
 from regraft.store import NotStoredError, Store
 
-AUTO = Caching(use="auto", dtype="float16", max_gb=1)
-FULL = Caching(use="auto", dtype="float32", max_gb=1)
+AUTO = Caching(use="auto", dtype="float16", views=0, max_gb=1)
+FULL = Caching(use="auto", dtype="float32", views=0, max_gb=1)
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +137,9 @@ def keys(parts, dtype="float16", **options):
     once = features.decide(AUTO, policy, backbone, top, images)
     backbone.eval()
     common = features.of_all_splits(once.cut, backbone, images, trainer(**options))
-    return {features.key_of(common, images.fingerprint(name), dtype) for name in features.SPLITS}
+    return {
+        features.key_of(common, images.fingerprint(name), None, dtype) for name in features.SPLITS
+    }
 
 
 def nudged(parts, stage, kind):
@@ -313,6 +316,71 @@ def test_a_job_on_a_full_disk_ends_all_the_same(tmp_path, monkeypatch):
     cost = result(tmp_path)["cost"]
     assert cost["cache"] == "off"
     assert cost["images_forwarded"] == 2 * (20 + 179) + 179 + 359
+
+
+# Augmented views.
+
+LIGHT = Light(scale=0.5, flip=0.5, jitter=0.3)
+
+
+def augmented(light=LIGHT):
+    policy, backbone, top, images = made()
+    images = Images(SOURCE, backbone.input, light, batch_size=4, workers=0)
+    return policy, backbone, top, images
+
+
+def test_images_that_change_in_every_epoch_are_not_computed_once():
+    policy, backbone, top, images = augmented()
+    once = features.decide(AUTO, policy, backbone, top, images)
+    assert once.cut is None
+    assert "features.views=8" in once.reason
+
+
+def test_views_are_several_versions_of_training_images_and_one_of_the_others():
+    caching = replace(FULL, views=3)
+    once, computed = compute(caching, augmented())
+    rows, labels = computed.data.tensors["train"]
+    assert (len(rows), len(labels), computed.data.views) == (18, 6, 3)
+    assert len(computed.data.tensors["val"][0]) == 4
+    assert once.reason.startswith("first 5 of 5 stages: ")
+    plain = compute(FULL, made())[1].data.tensors
+    for view in rows.view(3, 6, -1):
+        assert not torch.allclose(view, plain["train"][0], atol=1e-4)
+    assert not torch.allclose(rows[:6], rows[6:12], atol=1e-4)
+    assert torch.equal(plain["val"][0], computed.data.tensors["val"][0])
+
+
+def test_every_epoch_draws_a_view_of_each_image_with_its_label():
+    _, computed = compute(replace(FULL, views=3), augmented())
+    rows, labels = computed.data.tensors["train"]
+    owner = {tuple(row.tolist()): index for index, row in enumerate(rows)}
+    seen = set()
+    for _ in range(8):
+        epoch = []
+        for batch, targets in computed.data.train_dataloader():
+            places = [owner[tuple(row.tolist())] for row in batch]
+            assert [int(labels[place % 6]) for place in places] == targets.tolist()
+            epoch += [place % 6 for place in places]
+            seen.update(places)
+        assert sorted(epoch) == [0, 1, 2, 3, 4, 5]
+    assert len(seen) > 12
+
+
+def test_views_are_the_same_for_all_jobs_and_leave_their_random_numbers_alone():
+    caching = replace(FULL, views=2)
+    compute(caching, augmented())
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    parts = augmented()
+    torch.manual_seed(5)
+    _, again = compute(caching, parts)
+    assert again.hit
+    torch.manual_seed(5)
+    other = augmented(Light(scale=0.5, flip=0.5, jitter=0.2))
+    torch.manual_seed(5)
+    _, changed = compute(caching, other)
+    assert not changed.hit
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_training_does_not_change_what_is_stored(tmp_path):

@@ -23,8 +23,9 @@ class Batches:
         *,
         shuffle: bool,
         passes: int = 1,  # over the data before this counts as an epoch
+        views: int = 1,  # of each image, one block of rows after the other; one is drawn each time
     ) -> None:
-        self.rows, self.labels, self.passes = rows, labels, passes
+        self.rows, self.labels, self.passes, self.views = rows, labels, passes, views
         indices = range(len(labels))
         # The samplers of the image loaders, so that the same seed draws the same batches.
         self._order: BatchSampler = (
@@ -37,26 +38,37 @@ class Batches:
         return len(self._order) * self.passes
 
     def __iter__(self) -> Iterator[Batch]:
+        device = self.rows.device
         for _ in range(self.passes):
             for part in self._order:
-                indices = torch.tensor(part, device=self.rows.device)
-                yield self.rows.index_select(0, indices), self.labels.index_select(0, indices)
+                indices = torch.tensor(part, device=device)
+                rows = indices
+                if self.views > 1:
+                    view = torch.randint(self.views, indices.shape).to(device)
+                    rows = indices + view * len(self.labels)
+                yield self.rows.index_select(0, rows), self.labels.index_select(0, indices)
 
 
 class Features(pl.LightningDataModule):
-    """What frozen stages gave for each split's images: rows (N, …) of half or full precision."""
+    """What frozen stages gave for each split's images: rows (N, …) of half or full precision.
+
+    Of training images there may be several views: rows (views × N, …) for labels (N,).
+    """
 
     def __init__(self, tensors: Mapping[SplitName, Batch], batch_size: int) -> None:
         super().__init__()
         self.tensors, self.batch_size = tensors, batch_size
+        rows, labels = tensors["train"]
+        self.views = len(rows) // len(labels)
 
     def only(self, indices: Tensor, passes: int) -> Batches:
         """These training images only, so many times over."""
-        rows, labels = (tensor[indices] for tensor in self.tensors["train"])
-        return Batches(rows, labels, self.batch_size, shuffle=True, passes=passes)
+        rows, labels = self.tensors["train"]
+        blocks = [rows[indices + view * len(labels)] for view in range(self.views)]
+        return self._shuffled(torch.cat(blocks), labels[indices], passes)
 
     def train_dataloader(self) -> Batches:
-        return Batches(*self.tensors["train"], self.batch_size, shuffle=True)
+        return self._shuffled(*self.tensors["train"], passes=1)
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")
@@ -68,6 +80,10 @@ class Features(pl.LightningDataModule):
         rows, labels = batch
         assert self.trainer is not None
         return self.trainer.precision_plugin.convert_input(rows.float()), labels
+
+    def _shuffled(self, rows: Tensor, labels: Tensor, passes: int) -> Batches:
+        size, views = self.batch_size, self.views
+        return Batches(rows, labels, size, shuffle=True, passes=passes, views=views)
 
     def _in_order(self, split: SplitName) -> Batches:
         rows, labels = self.tensors[split]

@@ -20,7 +20,18 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from regraft.errors import RegraftError, did_you_mean
 
-GROUPS = ("data", "backbone", "freeze", "head", "features", "optimizer", "scheduler", "trainer")
+# The questions that every job has an answer to.
+GROUPS = (
+    "data",
+    "augment",
+    "backbone",
+    "freeze",
+    "head",
+    "features",
+    "optimizer",
+    "scheduler",
+    "trainer",
+)
 # What the keys hold that belong to no target.
 PLAIN: dict[str, Any] = {
     "seed": int,

@@ -54,7 +54,7 @@ def run(cfg: DictConfig) -> float:
         backbone = copy.deepcopy(build_once(cfg.backbone, cfg.seed))
         pl.seed_everything(cfg.seed, verbose=False)  # as if it had been built or had not
         source = build(cfg.data, cfg.seed)
-        images: Images = build(cfg.loader, source, backbone.input)
+        images: Images = build(cfg.loader, source, backbone.input, build(cfg.augment))
         record.call_it(backbone=backbone.name, data=source.name)
         record.add(strategy={"quadrant": strategy.quadrant})
         record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from rich.filesize import decimal
 
 from regraft.backbone import Backbone
@@ -44,6 +44,7 @@ class Caching:
 
     use: Literal["auto", "on", "off"]
     dtype: Literal["float16", "float32"]
+    views: Annotated[int, Ge(0)]
     max_gb: Annotated[float, Gt(0)]
 
     @property
@@ -83,16 +84,26 @@ def _decide(
         return Decision(None, "features=off")
     if not plan.leading_kept:
         return Decision(None, "no leading stage is kept")
+    if images.augment is not None and not caching.views:
+        return Decision(
+            None, "augment changes images in every epoch; features.views=8 keeps 8 versions of each"
+        )
     made = cut_above(backbone, plan.leading_kept, head.takes)
     if not made.stages:
         return Decision(None, made.note or "the backbone cannot be cut")
     each = math.prod(made.shape) * np.dtype(caching.dtype).itemsize
-    size = sum(images.sizes.values()) * each
+    size = sum(images.sizes[split] * max(1, views(caching, images, split)) for split in SPLITS)
+    size *= each
     what = f"{decimal(size)}, {'×'.join(map(str, made.shape))} {caching.dtype} per image"
     if not caching.store.fits(size):
         return Decision(None, f"{what}, is more than features.max_gb={caching.max_gb:g}")
     note = f"; {made.note}" if made.note else ""
     return Decision(made, f"first {made.stages} of {len(plan.actions)} stages: {what}{note}")
+
+
+def views(caching: Caching, images: Images, split: SplitName) -> int:
+    """How many random versions of each image are kept; 0 where images are taken as they are."""
+    return caching.views if images.augment is not None and split == "train" else 0
 
 
 @dataclass(frozen=True)
@@ -179,16 +190,18 @@ def _split(
     watch: Watch,
 ) -> tuple[np.ndarray, float]:
     """A split's activations, memory-mapped, and the seconds that it took to compute them."""
-    shape = (images.sizes[split], *cut.shape)
+    count = views(caching, images, split)
+    shape = (images.sizes[split] * max(1, count), *cut.shape)
+    augment = [repr(images.augment), count] if count else None
     about = {
         "backbone": common["network"],
         "stages": f"first {cut.stages} stages",
         "data": f"{images.source.name} {split}",
     }
     for dtype in dict.fromkeys((caching.dtype, "float32")):
-        name = key_of(common, images.fingerprint(split), dtype)
-        batches = math.ceil(images.sizes[split] / images.batch_size)
-        chunks = _forward(cut, images, split, trainer, dtype)
+        name = key_of(common, images.fingerprint(split), augment, dtype)
+        batches = math.ceil(images.sizes[split] / images.batch_size) * max(1, count)
+        chunks = _forward(cut, images, split, count, trainer, dtype)
         chunks = watch(chunks, batches, f"frozen stages, {split}")
         try:
             array = caching.store.compute(name, shape, dtype, chunks, about)
@@ -205,22 +218,28 @@ class _TooLargeForHalfError(Exception):
 
 @torch.no_grad()
 def _forward(
-    cut: Cut, images: Images, split: SplitName, trainer: pl.Trainer, dtype: str
+    cut: Cut, images: Images, split: SplitName, views: int, trainer: pl.Trainer, dtype: str
 ) -> Iterable[np.ndarray]:
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
-    for inputs, _ in images.loader(split, shuffle=False):
-        with precision.forward_context():
-            normal = precision.convert_input(images.input.normalize(inputs.to(device)))
-            activations = cut.prefix(normal).float()
-        kept = activations.to(getattr(torch, dtype))
-        if kept.isinf().any() and not activations.isinf().any():
-            raise _TooLargeForHalfError
-        yield kept.cpu().numpy()
+    for view in range(max(1, views)):
+        for number, (inputs, _) in enumerate(images.loader(split, shuffle=False)):
+            inputs = inputs.to(device)
+            if views and images.augment is not None:
+                with torch.random.fork_rng():
+                    torch.manual_seed(number * views + view)  # of no job: all share the views
+                    inputs = images.augment(inputs)
+            with precision.forward_context():
+                normal = precision.convert_input(images.input.normalize(inputs))
+                activations = cut.prefix(normal).float()
+            kept = activations.to(getattr(torch, dtype))
+            if kept.isinf().any() and not activations.isinf().any():
+                raise _TooLargeForHalfError
+            yield kept.cpu().numpy()
 
 
-def key_of(common: dict[str, Any], images: str, dtype: str) -> str:
-    """The key of a split's activations, from a fingerprint of its images."""
-    return key(**common, images=images, dtype=dtype)
+def key_of(common: dict[str, Any], images: str, augment: Any, dtype: str) -> str:
+    """The key of a split's activations, from a fingerprint of its images and what changes them."""
+    return key(**common, images=images, augment=augment, dtype=dtype)
 
 
 def of_all_splits(

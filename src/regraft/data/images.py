@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from regraft.data.augment import Light
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import InputConfig, read_image
 from regraft.fingerprint import key
@@ -42,13 +43,14 @@ class Images(pl.LightningDataModule):
         self,
         source: Source,
         input: InputConfig,
+        augment: Light | None = None,
         *,
         batch_size: Annotated[int, Gt(0)],
         workers: Annotated[int, Ge(0)],
         decoded_cache: bool = False,
     ) -> None:
         super().__init__()
-        self.source, self.input = source, input
+        self.source, self.input, self.augment = source, input, augment
         self.decoded_cache = decoded_cache
         self.batch_size, self.workers = batch_size, workers
         self.classes, self.num_classes = source.classes, len(source.classes)
@@ -123,6 +125,8 @@ class Images(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         x, y = batch
+        if self.augment is not None and self.trainer is not None and self.trainer.training:
+            x = self.augment(x)
         x = self.input.normalize(x)
         # Lightning converts to the trainer's precision before this hook, when x was still bytes.
         return (self.trainer.precision_plugin.convert_input(x) if self.trainer else x), y
