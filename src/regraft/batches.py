@@ -13,7 +13,7 @@ EVALUATED_AT_ONCE = 2**22  # values, so that a batch of maps is no larger than o
 
 
 class Batches:
-    """Batches of rows, shuffled or in order."""
+    """Batches of rows, shuffled or in order, as float32 whatever they are stored in."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Batches:
                 if self.views > 1:
                     view = torch.randint(self.views, indices.shape).to(device)
                     rows = indices + view * len(self.labels)
-                yield self.rows.index_select(0, rows), self.labels.index_select(0, indices)
+                yield self.rows.index_select(0, rows).float(), self.labels.index_select(0, indices)
 
 
 class Features(pl.LightningDataModule):
@@ -75,11 +75,6 @@ class Features(pl.LightningDataModule):
 
     def predict_dataloader(self) -> list[Batches]:
         return [self._in_order(split) for split in ("val", "test")]
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        rows, labels = batch
-        assert self.trainer is not None
-        return self.trainer.precision_plugin.convert_input(rows.float()), labels
 
     def _shuffled(self, rows: Tensor, labels: Tensor, passes: int) -> Batches:
         size, views = self.batch_size, self.views

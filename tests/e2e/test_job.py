@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 import wandb_file
 from PIL import Image
 
+import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
 from regraft import tracking
 
 MEDIA = {"plan", "confusion_matrix", "test/confident_mistakes"}
@@ -19,7 +22,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("job")]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, train_in):
     folder = tmp_path_factory.mktemp("job")
-    done = train_in(folder, "data.per_class=20", "trainer.max_epochs=4", "tags=[mine]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGRAFT_CACHE", str(folder / "cache"))
+        done = train_in(folder, "data.per_class=20", "trainer.max_epochs=4", "tags=[mine]")
     assert done.returncode == 0, done.stderr
     [run] = folder.glob("outputs/runs/*/*")
     return run, done
@@ -183,6 +188,19 @@ def test_collect_answers_with_a_forecast(tmp_path, train_in):
     assert forecast["words"] in " ".join(done.stdout.split())
     assert result(run)["forecast"]["words"] == forecast["words"]
     assert (run / "learning_curve.png").stat().st_size > 10_000
+
+
+def test_two_jobs_that_race_send_each_image_through_once(tmp_path, repository, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    command = [sys.executable, str(repository / "train.py"), "data.per_class=20", "logger=none"]
+    runs = [
+        subprocess.Popen([*command, f"hydra.run.dir={tmp_path / name}"], stdout=subprocess.DEVNULL)
+        for name in "ab"
+    ]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    costs = [result(tmp_path / name)["cost"] for name in "ab"]
+    assert sum(cost["images_forwarded"] for cost in costs) == 200 + 179 + 359
+    assert result(tmp_path / "a")["metrics"] == result(tmp_path / "b")["metrics"]
 
 
 def test_metrics_against_counting_by_hand():
