@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-fast lint format bench sync clean clean-all
+.PHONY: help quickstart test test-fast lint format bench profile sync clean clean-all
 
 help: ## List these verbs
 	@echo "regraft: how much of a pretrained network should I keep?"
@@ -40,6 +40,9 @@ format: $(STAMP) ## Put style and format right
 
 bench: $(STAMP) ## Measure what the README claims
 	@$(PY) benchmarks/run.py $(ARGS)
+
+profile: $(STAMP) ## Show where the time of a head-only job goes
+	@GOMP_SPINCOUNT=20000 $(PY) benchmarks/one_job.py $(ARGS)
 
 sync: $(STAMP) ## Upload the W&B runs that were logged offline
 	@if [ -z "$$(find outputs -type d -path '*/wandb/offline-run-*' -prune -print)" ]; then \

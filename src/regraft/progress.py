@@ -25,6 +25,7 @@ class Bar(pl.Callback):
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -57,6 +58,7 @@ def watched(console: Console, chunks: Iterable[Any], total: int, doing: str) -> 
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # else it leaves an empty line
     ) as progress:
         yield from progress.track(chunks, total=total, description=doing)
 
