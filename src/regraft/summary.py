@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from regraft.tracking import Record
@@ -56,6 +57,12 @@ def show_result(console: Console, record: Record) -> None:
         f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",
         "files": f"{folder}",
     }
+    if cost["cache"] != "off":
+        found = "found" if cost["cache"] == "hit" else "computed"
+        lines["features"] = (
+            f"{found}, {decimal(cost['cache_bytes'])}; about {max(0.0, cost['saved_s']):.1f} s less "
+            "than sending every image through frozen stages in every epoch"
+        )
     if result["forecast"]:
         lines["forecast"] = result["forecast"]["words"]
     if record.run is not None and record.run.settings.mode != "disabled":
