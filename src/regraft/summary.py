@@ -59,10 +59,8 @@ def show_result(console: Console, record: Record) -> None:
     }
     if cost["cache"] != "off":
         found = "found" if cost["cache"] == "hit" else "computed"
-        lines["features"] = (
-            f"{found}, {decimal(cost['cache_bytes'])}; about {max(0.0, cost['saved_s']):.1f} s less "
-            "than sending every image through frozen stages in every epoch"
-        )
+        size, less = decimal(cost["cache_bytes"]), max(0.0, cost["saved_s"])
+        lines["features"] = f"{found} ({size}), which saved about {less:.1f} s of forward passes"
     if result["forecast"]:
         lines["forecast"] = result["forecast"]["words"]
     if record.run is not None and record.run.settings.mode != "disabled":
