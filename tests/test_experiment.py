@@ -67,8 +67,9 @@ def test_seed_zero_is_a_seed(tmp_path):
     found = []
     for seed in (0, 0, 1):
         torch.manual_seed(12345 + len(found))  # what an earlier job may have left behind
-        run_job(tmp_path, *words, f"seed={seed}")
-        found.append(result(tmp_path)["metrics"])
+        folder = tmp_path / str(len(found))
+        run_job(folder, *words, f"seed={seed}")
+        found.append(result(folder)["metrics"])
     assert found[0] == found[1] != found[2]
 
 
@@ -206,7 +207,7 @@ def test_ctrl_c_is_an_interruption_and_recorded(step, tmp_path, monkeypatch):
         (["backbone=timm", "backbone.name=resnet_50"], "did you mean 'resnet50"),
         (["data=image_folder", "data.root=/nowhere"], "/nowhere"),
         (["freeze=custom", "freeze.actions=[tune,keep,keep,keep,keep]"], "kept above stage 0"),
-        (["freeze=first", "freeze.stages=9"], "the backbone has 5 stages"),
+        (["freeze=first", "freeze.stages=9"], "the backbone has 5 stages (stem included)"),
         (["sweep=quadrants"], "add -m"),
         (["backbone.weights=/nowhere.pth"], "no such file"),
         (["seed=-1"], "seed=-1"),
@@ -225,6 +226,10 @@ def test_ctrl_c_is_an_interruption_and_recorded(step, tmp_path, monkeypatch):
         (["+callbacks.checkpoint.save_top_k=-1"], "the best and the last are kept"),
         (["+trainer.enable_progress_bar=true"], "enable_progress_bar is set by regraft itself"),
         (["trainer.max_epochs=null"], "give a number of epochs, at least 1"),
+        (["~optimizer"], "optimizer: no option is chosen"),
+        (["quadrant=big_similar", "data=digits"], "quadrant=big_similar brings its own data"),
+        (["output_dir=/tmp/elsewhere"], "set hydra.run.dir instead"),
+        (["data=image_folder", "data.root="], "data.root"),
         (["tags=mine"], "tags=mine: input should be a valid list"),
         (["features=on", "strategy=finetune"], "features=on: no leading stage is kept"),
         (["strategy=collect", "features=off"], "computed once, which they are not: features=off"),

@@ -59,7 +59,7 @@ def test_a_target_reached_already_needs_nothing():
     assert found.reachable
     assert found.already
     assert found.per_class_needed == {"estimate": 0, "low": 0, "high": 0}
-    assert found.words == "reached already with 5 per class"
+    assert found.words == "for a validation accuracy of 0.9: reached already with 5 per class"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,15 @@ def sweep_of_quadrants(folder, seeds=(0, 1, 2)):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("planned", "said"), [(3, "1 job, 0 failed, 2 never started"), (1, "1 job, 0 failed;")]
+)
+def test_jobs_that_were_never_started_are_counted(planned, said, tmp_path):
+    add(tmp_path, 0, 0.9)
+    (tmp_path / "sweep.json").write_text(json.dumps({"jobs": planned}))
+    assert said in read_sweep(tmp_path).summary
+
+
 def test_contenders_with_the_same_answers_are_one(tmp_path):
     """collect is feature_extraction and a forecast: it must not turn its win into a tie."""
     good, other = np.arange(400) >= 8, (np.arange(400) < 8) | (np.arange(400) >= 28)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
-from regraft.jobs import Job, read_answers, read_jobs, swept
+from regraft.jobs import Job, planned_jobs, read_answers, read_jobs, swept
 from regraft.statistics import Comparison, Scores, Verdict, interval, judge
 
 
@@ -79,6 +79,7 @@ class Sweep:
     jobs: tuple[Job, ...]
     swept: tuple[str, ...]
     cells: tuple[Cell, ...]
+    planned: int | None = None  # how many jobs there were to be, if that is known
 
     @property
     def failed(self) -> list[Job]:
@@ -99,7 +100,10 @@ class Sweep:
         """Counts, and what was swept."""
         keys = ", ".join(self.swept) or "nothing but the seed"
         seeds = ", ".join(map(str, self.seeds)) or "unknown"
-        return f"{len(self.jobs)} jobs, {len(self.failed)} failed; swept: {keys}; seeds: {seeds}."
+        missing = max(0, (self.planned or 0) - len(self.jobs))
+        never = f", {missing} never started" if missing else ""
+        jobs = f"{len(self.jobs)} {'job' if len(self.jobs) == 1 else 'jobs'}"
+        return f"{jobs}, {len(self.failed)} failed{never}; swept: {keys}; seeds: {seeds}."
 
     @property
     def textbook(self) -> str:
@@ -112,7 +116,9 @@ def read_sweep(folder: Path) -> Sweep:
     """Read a sweep's folder; RegraftError if it is none."""
     jobs = read_jobs(folder)
     keys = swept(jobs)
-    return Sweep(folder, tuple(jobs), tuple(keys), tuple(cells_of(jobs, keys)))
+    return Sweep(
+        folder, tuple(jobs), tuple(keys), tuple(cells_of(jobs, keys)), planned_jobs(folder)
+    )
 
 
 def contenders_of(keys: Sequence[str]) -> list[str]:

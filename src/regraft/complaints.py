@@ -26,7 +26,10 @@ def explain(error: BaseException | None) -> str:
     elif isinstance(error, MissingConfigException) and error.options is not None:
         text = _unknown_option(error)
     elif isinstance(error, OverrideParseException):
-        text = f"{error.override}: not of the form key=value; quote it if it has special characters"
+        text = (
+            f"{error.override}: not of the form key=value (no space at '=', no comma at the end)"
+            "; a value with spaces, commas or ~ wants quotes of its own: \"key='a, b'\""
+        )
     elif isinstance(error, ConfigCompositionException):
         text = _unknown_key(error)
     elif isinstance(error, OSError) and error.filename:
@@ -46,6 +49,8 @@ def _unknown_option(error: MissingConfigException) -> str:
 
 def _unknown_key(error: ConfigCompositionException) -> str:
     text, cause = str(error), str(error.__cause__ or "")
+    if several := re.search(r"Ambiguous value for argument '([^']+)'", text + cause):
+        return f"{several.group(1)}: several values make a sweep: add -m to the command"
     found = re.search(r"Could not override '([^']+)'", text)
     if not found:
         return text

@@ -56,7 +56,7 @@ def check(cfg: DictConfig) -> None:
     for key, expected in PLAIN.items():
         _check_type(key, resolved(cfg)[key], expected)
     for group in GROUPS:
-        if not isinstance(cfg.get(group), DictConfig):
+        if group not in cfg or not isinstance(cfg[group], DictConfig):
             raise RegraftError(f"{group}: no option is chosen; add {group}=<option>")
     if not 0 <= cfg.seed < 2**32:
         raise RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295")

@@ -1,6 +1,7 @@
 """One job, from a config to a result, top to bottom. The file to read first."""
 
 import copy
+import logging
 import time
 import warnings
 from functools import partial
@@ -23,6 +24,8 @@ from regraft.plan import graft
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
 
+log = logging.getLogger(__name__)
+
 # What Lightning says about a frozen trunk, a small data set or a short run is meant to be so.
 EXPECTED = (
     ".*in eval mode at the start of training.*",
@@ -43,8 +46,8 @@ def run(cfg: DictConfig) -> float:
     """
     console = Console()
     with tracking.recording(cfg) as record:
-        logger = build(cfg.logger, record)
         check(cfg)
+        logger = build(cfg.logger, record)
         folder = record.job.folder
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -62,6 +65,8 @@ def run(cfg: DictConfig) -> float:
         # What is to happen to each stage, decided before any training.
         plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
         weights = graft(plan, backbone)
+        if weights is None and plan.indices("keep", "tune"):
+            log.warning("the weights are random, so nothing that was learned is kept or tuned")
         make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
         head = make_head()
         make_optimizer = factory(cfg.optimizer)

@@ -50,6 +50,9 @@ class Forecast:
         return plain | {"points": list(plain["points"])}
 
 
+FEW_VAL_IMAGES = 100  # fewer than this say little about a class
+
+
 def forecast(
     points: Iterable[Point], target_acc: float, *, val_images: int | None = None
 ) -> Forecast:
@@ -67,6 +70,10 @@ def forecast(
         endless = math.isinf(total["estimate"])
         refusal = _refusal(curve, groups, target_acc, endless)
         verdict, words = refusal or _answer(target_acc, now, total)
+    if verdict != "more":
+        words = f"for a validation accuracy of {target_acc:g}: {words}"
+    if val_images is not None and val_images < FEW_VAL_IMAGES:
+        words += f"; judged on {val_images} validation images only"
     reachable = verdict in ("reached", "more")
     whole = {key: None if math.isinf(n) else int(n) for key, n in total.items()}
     more = {key: None if n is None else n - now for key, n in whole.items()}

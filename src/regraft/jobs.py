@@ -14,6 +14,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
+from regraft.paths import SWEEP
 from regraft.statistics import Answers
 
 NO_RESULT = "no result was written: the job is still running, or it was killed"
@@ -63,6 +64,15 @@ def read_jobs(folder: Path) -> list[Job]:
             "sweeps are in outputs/sweeps/<date>/<time>"
         )
     return [read_job(path) for path in sorted(found, key=lambda path: (int(path.name), path.name))]
+
+
+def planned_jobs(folder: Path) -> int | None:
+    """How many jobs a sweep was to have, as it wrote down at its start."""
+    try:
+        count = json.loads((folder / SWEEP).read_text())["jobs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return count if isinstance(count, int) else None
 
 
 def read_job(folder: Path) -> Job:

@@ -22,9 +22,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regraft.complaints import explain
-from regraft.paths import conf_folder
+from regraft.paths import SWEEP, conf_folder
 
-SWEEP = "sweep.json"
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
 _sweeps: list[Path] = []  # folders of the sweeps that this process has started
 _failed: list[str] = []  # errors of the jobs that ran in this process
@@ -68,6 +67,8 @@ def guard(main: Callable[[], Any]) -> None:
     code = 0
     try:
         main()
+    except BrokenPipeError:  # as of `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 130
@@ -107,8 +108,11 @@ class SweepProgress(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweeps.append(folder)  # first of all: Hydra only warns of what fails in here
+        try:  # Hydra only warns of what fails in here; the first job will say it
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        _sweeps.append(folder)
         (folder / SWEEP).write_text(json.dumps({"jobs": _count_jobs(config)}))
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:

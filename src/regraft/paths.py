@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+SWEEP = "sweep.json"  # in a sweep's folder: how many jobs it is to have
+
 
 def conf_folder() -> Path:
     """The config tree: beside this file in an installed package, else in the checkout."""

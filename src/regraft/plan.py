@@ -127,7 +127,9 @@ def first(
 ) -> Plan:
     """Freeze the first `stages` stages and do something else with those `above`."""
     if stages > depth:
-        raise RegraftError(f"freeze.stages={stages}: the backbone has {depth} stages")
+        raise RegraftError(
+            f"freeze.stages={stages}: the backbone has {depth} stages (stem included)"
+        )
     kept: list[Action] = ["keep"] * stages
     others: list[Action] = [above] * (depth - stages)
     actions = (*kept, *others)

@@ -1,6 +1,7 @@
 """What a person sees while a job trains: one bar with accuracy and time left; and its history."""
 
 import csv
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from annotated_types import Ge
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+QUIET_S = 20  # between two lines where no bar can be drawn
 HISTORY = ("train/loss", "train/acc", "val/loss", "val/acc")
 
 
@@ -30,17 +32,27 @@ class Bar(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
+        self.said = time.monotonic()
         self.progress.start()
         self.task = self.progress.add_task("training", total=total, status="")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.progress.update(self.task, description=name)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self.progress.advance(self.task)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.progress.live.is_started:
-            status = f"val acc {float(trainer.callback_metrics['val/acc']):.3f}"
-            name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.progress.update(self.task, description=name, status=status)
+        status = f"val acc {float(trainer.callback_metrics['val/acc']):.3f}"
+        self.progress.update(self.task, status=status)
+        # In a log file there is no bar; a line now and then says that it goes on.
+        if self.progress.disable and time.monotonic() - self.said > QUIET_S:
+            done = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {status}"
+            left = self.progress.tasks[self.task].time_remaining
+            about = f", about {left:.0f} s left" if left is not None else ""
+            self.progress.console.print(done + about, highlight=False)
+            self.said = time.monotonic()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.progress.stop()

@@ -23,6 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -140,6 +141,7 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
     record.write()  # a killed job says that it was running
     try:
         with _interruptible():
+            _refuse_contradictions(job, cfg)
             yield record
     except BaseException as error:
         record.add(status="failed", error=explain(error))
@@ -155,11 +157,25 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
             _finish(record)
 
 
+def _refuse_contradictions(job: Job, cfg: DictConfig) -> None:
+    """Raises RegraftError for words of the command line that would quietly undo each other."""
+    own = [word for word in job.overrides if word.startswith("data=")]
+    if own and (quadrant := job.choices.get("quadrant")):
+        raise RegraftError(
+            f"quadrant={quadrant} brings its own data: leave {own[0]} or the quadrant "
+            "(sweep=quadrants is four of them) out"
+        )
+    if Path(cfg.get("output_dir", job.folder)).resolve() != job.folder.resolve():
+        raise RegraftError(f"output_dir={cfg.output_dir}: set hydra.run.dir instead")
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Ctrl-C is a KeyboardInterrupt, also where Lightning makes it an exit with code 1."""
     try:
         yield
+    except SIGTERMException as error:
+        raise RegraftError("stopped from outside by a SIGTERM") from error
     except SystemExit as error:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
         raise KeyboardInterrupt from error

@@ -75,8 +75,8 @@ def _read(path: Path, weights: str, state: object) -> tuple[dict[str, Tensor], s
         raise RegraftError(f"backbone.weights={weights}: {path} is damaged: {error}") from error
     except Exception as error:  # pickle.UnpicklingError and what weights_only refuses
         raise RegraftError(
-            f"backbone.weights={weights}: {path} holds more than tensors, which could run code; "
-            "save the state dict alone"
+            f"backbone.weights={weights}: {path} is no file of tensors, or holds more, which could "
+            "run code; save the state dict alone"
         ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

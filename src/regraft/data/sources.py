@@ -202,6 +202,8 @@ class _Layout:
 
 
 def _existing(root: str) -> Path:
+    if not root.strip():
+        raise RegraftError("data.root is empty; give the folder of class folders")
     base = Path(root).expanduser()
     if base.is_dir():
         return base

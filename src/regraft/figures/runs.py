@@ -55,7 +55,7 @@ def finish(axes: Axes, title: str, best: int | None) -> None:
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=SOFT)
         return
-    axes.set_xlabel("epoch")
+    axes.set_xlabel("epoch, counted from 0")
     axes.grid(axis="y", color="#dddddd", lw=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     (left, right), (low, high) = axes.dataLim.intervalx, axes.dataLim.intervaly
