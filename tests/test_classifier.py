@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from regraft import head, optim, plan, progress
 from regraft.backbone import Backbone
 from regraft.classifier import Classifier
+from regraft.cut import cut
 from regraft.errors import RegraftError
 from regraft.plan import Plan
 
@@ -210,11 +211,11 @@ def test_early_stopping_sleeps_while_stages_wait_for_their_start(tmp_path):
 def test_features_fed_instead_of_images_give_the_same_logits():
     model = classifier("convnext", POLICIES["all"]).eval()
     images, _ = next(iter(batches(model)))
-    features = model.backbone(images, model.head.takes)
+    made = cut(model.backbone, 2, model.head.takes)
     torch.nn.init.normal_(model.head.layers[-1].weight)
     logits = model(images)
-    model.from_features = True
-    torch.testing.assert_close(model(features), logits)
+    model.cut = made
+    torch.testing.assert_close(model(made.prefix(images)), logits)
 
 
 def test_a_convolutional_head_trains_on_the_map(tmp_path):

@@ -33,7 +33,7 @@ def test_every_strategy_runs_on_every_family(strategy, family, tmp_path):
     words = [f"strategy={strategy}", f"backbone.name={name}", f"backbone.size={size}", *FAST]
     if (family, strategy) == ("vit", "partial"):
         with pytest.raises(RegraftError, match="needs a feature map"):
-            run_job(tmp_path, *words)
+            run_job(tmp_path / "conv_mlp", *words)
         words.append("head=mlp")
     run_job(tmp_path, *words)
 

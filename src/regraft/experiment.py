@@ -65,8 +65,6 @@ def run(cfg: DictConfig) -> float:
         # What is to happen to each stage, decided before any training.
         plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
         weights = graft(plan, backbone)
-        if weights is None and plan.indices("keep", "tune"):
-            log.warning("the weights are random, so nothing that was learned is kept or tuned")
         make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
         head = make_head()
         make_optimizer = factory(cfg.optimizer)
@@ -80,6 +78,8 @@ def run(cfg: DictConfig) -> float:
         record.add(plan=plan.rows(backbone, ratios, cached=once.stages))
         record.add(features=once.reason, weights=describe(weights))
         summary.show_plan(console, record)
+        if weights is None and plan.indices("keep", "tune"):
+            log.warning("the weights are random, so nothing that was learned is kept or tuned")
         watch = partial(watched, console)
         computed = features.compute(caching, once.cut, backbone, images, trainer, watch)
         collect.refuse_unless_cached(strategy, plan, once.reason, computed)

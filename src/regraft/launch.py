@@ -79,8 +79,11 @@ def guard(main: Callable[[], Any]) -> None:
         code = 1
     code = code or int(bool(_failed))
     for folder in _sweeps:
+        if not any(folder.glob("*/.hydra")):
+            continue  # no job began, and why has been said
         try:
-            code = code or _report(folder)
+            failed = _report(folder)
+            code = code or failed
         except Exception as error:
             _tell(error)
             code = code or 1

@@ -127,9 +127,8 @@ def first(
 ) -> Plan:
     """Freeze the first `stages` stages and do something else with those `above`."""
     if stages > depth:
-        raise RegraftError(
-            f"freeze.stages={stages}: the backbone has {depth} stages (stem included)"
-        )
+        there = f"the backbone has {depth} stages (stem included)"
+        raise RegraftError(f"freeze.stages={stages}: {there}")
     kept: list[Action] = ["keep"] * stages
     others: list[Action] = [above] * (depth - stages)
     actions = (*kept, *others)
