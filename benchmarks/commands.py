@@ -14,7 +14,7 @@ COMMANDS = {
 }
 
 
-def measure(runs: int) -> dict[str, list[float]]:
+def measure(runs: int = 5) -> dict[str, list[float]]:
     """Seconds of each command, `runs` times in turn, after one run that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for number in range(runs + 1):

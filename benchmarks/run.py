@@ -1,34 +1,32 @@
-"""Run every benchmark and write a dated table: `make bench`, or `make bench ARGS=finetune`."""
+"""Run all benchmarks, or some, and write a dated table: `make bench ARGS="heads jobs=4"`."""
 
 import datetime
 import os
 import platform
 import statistics
 import sys
+import warnings
+from importlib import import_module
 from pathlib import Path
 
-import commands
-import figures
-import finetune
-import quickstart
-import torch
-
 RESULTS = Path(__file__).parent / "results"
-BENCHMARKS = {
-    "commands": lambda: commands.measure(runs=5),
-    "figures": lambda: figures.measure(times=5),
-    "finetune": lambda: finetune.measure(pairs=7),
-    "quickstart": quickstart.measure,
-}
+BENCHMARKS = ("commands", "figures", "finetune", "quickstart", "heads", "partial", "rows", "growth")
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHMARKS)
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as train.py does
+    """Names choose benchmarks; words with "=" are numbers for their `measure`."""
+    words = sys.argv[1:]
+    names = [word for word in words if "=" not in word] or list(BENCHMARKS)
+    options = {name: int(number) for name, number in (w.split("=") for w in words if "=" in w)}
+    # As train.py does, and like it before torch is loaded, which reads them only then.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    import torch
+
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(threads or 1)
+    warnings.filterwarnings("ignore")
     lines = [
-        f"# {datetime.date.today()}",
+        f"# {datetime.date.today()}: {' '.join(words) or 'all'}",
         "",
         f"{platform.machine()}, {_processor()}, {threads} cores, "
         f"Python {platform.python_version()}, "
@@ -38,13 +36,18 @@ def main() -> None:
         "|---|---|---|---|---|",
     ]
     for name in names:
-        for figure, values in BENCHMARKS[name]().items():
+        for figure, values in import_module(name).measure(**options).items():
             middle, low, high = statistics.median(values), min(values), max(values)
-            lines.append(f"| {figure} | {middle:.3g} | {low:.3g} | {high:.3g} | {len(values)} |")
+            row = [figure, *map(_short, (middle, low, high)), str(len(values))]
+            lines.append(f"| {' | '.join(row)} |")
             print(lines[-1], flush=True)
-    path = RESULTS / f"{datetime.date.today()}-{'-'.join(names)}.md"
+    path = RESULTS / f"{datetime.date.today()}-{'-'.join(words) or 'all'}.md"
     path.write_text("\n".join(lines) + "\n")
     print(f"written to {path}")
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _processor() -> str:
