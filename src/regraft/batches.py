@@ -1,13 +1,13 @@
 """Feeding what was computed once: batches by index out of memory maps, no loop over samples."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 
-from regraft.data.images import Batch, NeverAlone, SplitName
+from regraft.data.images import Batch, SplitName
 
 EVALUATED_AT_ONCE = 2**22  # values, so that a batch of maps is no larger than one of features
 
@@ -25,28 +25,38 @@ class Batches:
         passes: int = 1,  # over the data before this counts as an epoch
         views: int = 1,  # of each image, one block of rows after the other; one is drawn each time
     ) -> None:
-        self.rows, self.labels, self.passes, self.views = rows, labels, passes, views
-        indices = range(len(labels))
-        # The samplers of the image loaders, so that the same seed draws the same batches.
-        self._order: BatchSampler = (
-            NeverAlone(RandomSampler(indices), batch_size, drop_last=False)
-            if shuffle
-            else BatchSampler(SequentialSampler(indices), batch_size, drop_last=False)
-        )
+        self.rows, self.labels, self.batch_size = rows, labels, batch_size
+        self.shuffle, self.passes, self.views = shuffle, passes, views
 
     def __len__(self) -> int:
-        return len(self._order) * self.passes
+        count, size = len(self.labels), self.batch_size
+        alone = self.shuffle and count > size > 1 == count % size
+        return (math.ceil(count / size) - alone) * self.passes
 
     def __iter__(self) -> Iterator[Batch]:
         device = self.rows.device
         for _ in range(self.passes):
-            for part in self._order:
-                indices = torch.tensor(part, device=device)
+            for part in self._parts():
+                indices = part.to(device)
                 rows = indices
                 if self.views > 1:
                     view = torch.randint(self.views, indices.shape).to(device)
                     rows = indices + view * len(self.labels)
                 yield self.rows.index_select(0, rows).float(), self.labels.index_select(0, indices)
+
+    def _parts(self) -> Sequence[Tensor]:
+        """The indices of each batch: those that the loader of images would draw (`NeverAlone`).
+
+        From one tensor of them, since a list of numbers takes longer than the rows it stands for.
+        """
+        count = len(self.labels)
+        if not self.shuffle:
+            return torch.arange(count).split(self.batch_size)
+        seed = int(torch.empty((), dtype=torch.int64).random_().item())  # as RandomSampler does
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        sizes = [self.batch_size] * (len(self) // self.passes)
+        sizes[-1] = count - sum(sizes[:-1])
+        return order.split(sizes)
 
 
 class Features(pl.LightningDataModule):

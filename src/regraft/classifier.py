@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from regraft.backbone import Backbone
@@ -47,6 +48,7 @@ class Classifier(pl.LightningModule):
         self.classes, self.cut = classes, cut
         self.card = {**(card or {}), "classes": list(classes)}
         self.loss = nn.CrossEntropyLoss()
+        self.train_loss = MeanMetric()
         self.train_acc = MulticlassAccuracy(len(classes), average="micro")
         self.val_acc = MulticlassAccuracy(len(classes), average="micro")
 
@@ -60,10 +62,12 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         logits = self(inputs)
         loss = self.loss(logits, labels)
+        self.train_loss.update(loss.detach(), len(labels))
         self.train_acc.update(logits, labels)
-        log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
-        self.log("train/loss", loss, **log)
-        self.log("train/acc", self.train_acc, **log)
+        if self.trainer.is_last_batch:  # of an epoch: to log takes longer than a head's step
+            log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+            self.log("train/loss", self.train_loss, **log)
+            self.log("train/acc", self.train_acc, **log)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:

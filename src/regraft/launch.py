@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ def train(arguments: list[str]) -> None:
 def job(cfg: DictConfig) -> float:
     """One job of a command line; in a sweep a failed one is NaN and stops nobody."""
     try:
-        from regraft.experiment import run  # torch and Lightning take seconds to import
-
-        return run(cfg)
+        return _experiment()(cfg)
     except Exception as error:
         _failed.append(explain(error))
         _tell(error)
@@ -53,6 +52,14 @@ def job(cfg: DictConfig) -> float:
         gc.collect()
         if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+@cache
+def _experiment() -> Callable[[DictConfig], float]:
+    from regraft.experiment import run  # torch and Lightning take seconds to import
+
+    gc.freeze()  # what is imported stays; the collection after each job need not look at it
+    return run
 
 
 def guard(main: Callable[[], Any]) -> None:
