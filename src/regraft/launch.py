@@ -3,6 +3,7 @@
 Imported before anything heavy is needed: `--help` and `--cfg job` never load torch.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -59,6 +60,7 @@ def _experiment() -> Callable[[DictConfig], float]:
     from regraft.experiment import run  # torch and Lightning take seconds to import
 
     gc.freeze()  # what is imported stays; the collection after each job need not look at it
+    atexit.register(gc.unfreeze)  # at the end it does; extensions complain of what is left
     return run
 
 
