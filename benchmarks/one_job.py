@@ -31,7 +31,7 @@ PARTS = (
     ("find the features", "compute", "regraft/features.py"),
     ("  hash of the weights", "weights_hash", "regraft/features.py"),
     ("  hash of the images", "fingerprint", "regraft/data/images.py"),
-    ("fit", "fit", "regraft/experiment.py"),
+    ("fit", "fit", "trainer/trainer.py"),
     ("  steps", "advance", "loops/training_epoch_loop.py"),
     ("  validation", "run", "loops/evaluation_loop.py"),
     ("  checkpoints", "save_checkpoint", "trainer/trainer.py"),
@@ -60,8 +60,8 @@ def main() -> None:
         total = _run(Path(folder) / "3", words)
         profile.disable()
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    table = Table(title=f"one job, {unprofiled:.2f} s; under the profiler, {total:.2f} s:")
-    for column in ("part", "seconds", "calls"):
+    table = Table(title=f"one job: {unprofiled:.2f} s")
+    for column in ("part", "seconds under the profiler", "calls"):
         table.add_column(column, justify="left" if column == "part" else "right")
     rest = total
     for name, function, file in PARTS:
