@@ -82,7 +82,7 @@ def _ours(images: Images, epochs: int) -> float:
     trainer = pl.Trainer(
         max_epochs=epochs, gradient_clip_val=task.CLIP, limit_val_batches=0, **peers.QUIET
     )
-    caching = features.Caching(use="on", dtype="float16", max_gb=20)
+    caching = features.Caching(use="on", dtype="float16", views=0, max_gb=20)
     cut = features.decide(caching, made, backbone, linear, images).cut
     computed = features.compute(caching, cut, backbone, images, trainer, lambda chunks, *_: chunks)
     assert computed is not None
