@@ -21,9 +21,10 @@ from regraft.classifier import Classifier
 from regraft.config import build
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
 from regraft.errors import RegraftError
-from regraft.figures import canvas, learning_curve
+from regraft.figures import learning_curve
 from regraft.forecast import Forecast, check_target, forecast
 from regraft.head import Head
+from regraft.paths import write_whole
 from regraft.plan import Plan, Strategy
 
 # A subset of ten images is one batch: as many epochs as for the whole set would not train it.
@@ -166,5 +167,5 @@ def measure(
 def write(forecast: Forecast, folder: Path) -> None:
     """Write forecast.json and learning_curve.png, each whole or not at all."""
     text = json.dumps(forecast.as_dict(), indent=2, allow_nan=False) + "\n"
-    canvas.write(folder / "forecast.json", text.encode())
+    write_whole(folder / "forecast.json", text.encode())
     learning_curve.draw(forecast, folder / "learning_curve.png")

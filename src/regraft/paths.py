@@ -1,4 +1,4 @@
-"""Where things lie on disk: the YAML that is shipped, and the cache."""
+"""Where things lie on disk, the YAML that is shipped and the cache; and how a file gets there."""
 
 import os
 from pathlib import Path
@@ -15,6 +15,13 @@ def conf_folder() -> Path:
 def features_folder() -> Path:
     """Where features of frozen stages are stored."""
     return cache_folder() / "features"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, so that a reader never meets half of it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 def cache_folder() -> Path:

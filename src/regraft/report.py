@@ -12,7 +12,8 @@ from rich.text import Text
 
 from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
-from regraft.figures import canvas, quadrants
+from regraft.figures import quadrants
+from regraft.paths import write_whole
 from regraft.tables import (
     ONE_SEED,
     csv_table,
@@ -45,7 +46,7 @@ def report(folder: Path) -> Report:
         pictures = draw_quadrants(sweep)
         texts = {"sweep.csv": csv_table(sweep), "sweep.md": markdown(sweep, pictures)}
         for name, text in texts.items():
-            canvas.write(folder / name, text.encode("utf-8", "replace"))
+            write_whole(folder / name, text.encode("utf-8", "replace"))
     except OSError as error:
         raise RegraftError(f"cannot write the report into {folder}: {error.strerror}") from error
     return Report(sweep, (*(folder / name for name in texts), *pictures))

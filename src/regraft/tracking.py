@@ -35,6 +35,7 @@ from regraft import __version__
 from regraft.complaints import explain
 from regraft.config import resolved
 from regraft.errors import RegraftError
+from regraft.paths import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -113,11 +114,8 @@ class Record:
 
     def write(self) -> None:
         """Write result.json, whole or not at all."""
-        path = self.job.folder / RESULT
-        unfinished = path.with_suffix(".partial")
         text = json.dumps(_strict(self.result), indent=2, default=str, allow_nan=False)
-        unfinished.write_text(text + "\n")
-        unfinished.replace(path)
+        write_whole(self.job.folder / RESULT, f"{text}\n".encode())
 
 
 def _strict(value: Any) -> Any:

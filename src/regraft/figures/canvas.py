@@ -2,7 +2,6 @@
 that the same numbers give the same bytes."""
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from typing import Any
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from regraft.paths import write_whole
 
 STYLE = {
     "font.size": 9,
@@ -25,13 +26,6 @@ INK, SOFT = "#1a1a1a", "#5c5c5c"
 STAR: dict[str, Any] = {"marker": "*", "ms": 11, "color": "#e0a100", "mec": INK, "mew": 0.7}
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, so that a reader never meets half of it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 @contextmanager
 def drawing(path: Path, width: float, height: float, dpi: int) -> Iterator[Figure]:
     """A figure of this many inches that is written to `path` as PNG at the end."""
@@ -42,7 +36,7 @@ def drawing(path: Path, width: float, height: float, dpi: int) -> Iterator[Figur
         yield figure
         content = io.BytesIO()
         canvas.print_png(content, metadata={"Software": None})
-        write(path, content.getvalue())
+        write_whole(path, content.getvalue())
 
 
 def shorten(name: str, limit: int) -> str:
