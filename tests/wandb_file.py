@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,22 @@ from wandb.proto import wandb_internal_pb2
 
 BLOCK, HEADER = 32768, 7
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+WRITTEN_S = 20  # by then W&B's own process has long put a finished run on disk
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Run record, config, history rows, last summary and exit code of the one run in a folder."""
+    """Run record, config, history rows, last summary and exit code of the one run in a folder.
+
+    `finish` returns a moment before W&B's own process has written the file, hence the wait.
+    """
     [path] = folder.glob("wandb/offline-run-*/*.wandb")
+    deadline = time.monotonic() + WRITTEN_S
+    while (found := _content(path))["exit_code"] is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _content(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"history": [], "summary": {}, "exit_code": None, "config": {}}
     found["axes"] = {}  # metric → the metric on its x axis
     for data in _records(path.read_bytes()):
@@ -40,7 +52,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def _records(content: bytes) -> Iterator[bytes]:
     """The records of LevelDB's log format, behind W&B's own header of seven bytes."""
-    assert content[:4] == b":W&B"
+    assert content[:4] in (b":W&B", b"")
     position, parts = HEADER, b""
     while position + HEADER <= len(content):
         left = BLOCK - position % BLOCK
@@ -48,6 +60,8 @@ def _records(content: bytes) -> Iterator[bytes]:
             position += left
             continue
         _, length, kind = struct.unpack("<IHB", content[position : position + HEADER])
+        if position + HEADER + length > len(content):  # still being written
+            return
         parts += content[position + HEADER : position + HEADER + length]
         position += HEADER + length
         if kind in (FULL, LAST):
