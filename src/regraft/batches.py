@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from regraft.data.images import Batch, SplitName
+from regraft.data.images import Batch, NeverAlone, SplitName
 
 EVALUATED_AT_ONCE = 2**22  # values, so that a batch of maps is no larger than one of features
 
@@ -29,9 +29,7 @@ class Batches:
         self.shuffle, self.passes, self.views = shuffle, passes, views
 
     def __len__(self) -> int:
-        count, size = len(self.labels), self.batch_size
-        alone = self.shuffle and count > size > 1 == count % size
-        return (math.ceil(count / size) - alone) * self.passes
+        return self._batches() * self.passes
 
     def __iter__(self) -> Iterator[Batch]:
         device = self.rows.device
@@ -54,9 +52,15 @@ class Batches:
             return torch.arange(count).split(self.batch_size)
         seed = int(torch.empty((), dtype=torch.int64).random_().item())  # as RandomSampler does
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        sizes = [self.batch_size] * (len(self) // self.passes)
+        sizes = [self.batch_size] * self._batches()
         sizes[-1] = count - sum(sizes[:-1])
         return order.split(sizes)
+
+    def _batches(self) -> int:
+        count = len(self.labels)
+        if not self.shuffle:
+            return math.ceil(count / self.batch_size)
+        return NeverAlone.count(count, self.batch_size)
 
 
 class Features(pl.LightningDataModule):

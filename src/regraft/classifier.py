@@ -1,6 +1,7 @@
 """The one Lightning module: a trunk, a head, and a plan that says which of it learns."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -127,6 +128,15 @@ class Classifier(pl.LightningModule):
 
     def _steps(self) -> int:
         return max(1, int(self.trainer.estimated_stepping_batches))
+
+
+def read_best(trainer: pl.Trainer, classifier: Classifier) -> tuple[Path, dict[str, Any]] | None:
+    """The path of the best checkpoint and what it holds, complete; None if none was kept."""
+    path = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not path:
+        return None
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    return Path(path), classifier.complete(stored)
 
 
 def stack(predictions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

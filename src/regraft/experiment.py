@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from rich.console import Console
 
 from regraft import collect, features, optim, outputs, summary, tracking
-from regraft.classifier import Classifier, stack
+from regraft.classifier import Classifier, read_best, stack
 from regraft.collect import Collect
 from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images
@@ -198,12 +198,12 @@ def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> Best
 
     Without a checkpoint, the weights stay those of the last epoch.
     """
-    path = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if not path:
+    best = read_best(trainer, classifier)
+    if best is None:
         return Best(None, None)
-    checkpoint = classifier.complete(torch.load(path, map_location="cpu", weights_only=True))
+    path, checkpoint = best
     classifier.load_state_dict(checkpoint["state_dict"])
-    unfinished = Path(f"{path}.partial")
+    unfinished = path.with_suffix(".partial")
     torch.save(checkpoint, unfinished)
     unfinished.replace(path)
     return Best(str(path).removeprefix(f"{folder}/"), checkpoint["epoch"])

@@ -4,10 +4,9 @@ import hashlib
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from safetensors.torch import save_file
 
-from regraft.classifier import Classifier
+from regraft.classifier import Classifier, read_best
 
 PREFIX = "backbone.net."
 
@@ -20,10 +19,8 @@ class ExportTrunk(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        state = pl_module.state_dict()
-        if best := getattr(trainer.checkpoint_callback, "best_model_path", ""):
-            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-            state = pl_module.complete(checkpoint)["state_dict"]
+        best = read_best(trainer, pl_module)
+        state = best[1]["state_dict"] if best else pl_module.state_dict()
         trunk = {
             name.removeprefix(PREFIX): tensor.contiguous().cpu()
             for name, tensor in state.items()

@@ -9,7 +9,14 @@ from typing import Annotated, Any, Literal
 import pytorch_lightning as pl
 from annotated_types import Ge
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 QUIET_S = 20  # between two lines where no bar can be drawn
 HISTORY = ("train/loss", "train/acc", "val/loss", "val/acc")
@@ -19,16 +26,7 @@ class Bar(pl.Callback):
     """One rich bar over all steps of the training."""
 
     def __init__(self, console: Console) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self.progress = _progress(console, TextColumn("{task.fields[status]}"))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
@@ -63,16 +61,21 @@ class Bar(pl.Callback):
 
 def watched(console: Console, chunks: Iterable[Any], total: int, doing: str) -> Iterator[Any]:
     """The same chunks, with a bar in the terminal for as long as they come."""
-    with Progress(
+    with _progress(console) as progress:
+        yield from progress.track(chunks, total=total, description=doing)
+
+
+def _progress(console: Console, *more: ProgressColumn) -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         TaskProgressColumn(),
+        *more,
         TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,  # else it leaves an empty line
-    ) as progress:
-        yield from progress.track(chunks, total=total, description=doing)
+    )
 
 
 class EarlyStopping(pl.callbacks.EarlyStopping):

@@ -1,6 +1,7 @@
 """Feeding: batches of raw bytes to the device, where they become what the weights want to see."""
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -95,9 +96,9 @@ class Images(pl.LightningDataModule):
         Their pixels, fitted to the input, go to the store; where it has no room for them, a line
         in the log says so and they are read in every epoch.
         """
-        missing: list[SplitName] = [s for s, data in self.datasets.items() if data.ready is None]
         if not self.decoded_cache:
             return
+        missing: list[SplitName] = [s for s, data in self.datasets.items() if data.ready is None]
         for split in missing:
             data, loader = self.datasets[split], self.loader(split)
             name = key(
@@ -201,9 +202,13 @@ class NeverAlone(BatchSampler):
             yield held
 
     def __len__(self) -> int:
-        count = len(self.sampler)  # type: ignore[arg-type]
-        alone = count > self.batch_size > 1 == count % self.batch_size
-        return super().__len__() - alone
+        return self.count(len(self.sampler), self.batch_size)  # type: ignore[arg-type]
+
+    @staticmethod
+    def count(images: int, batch_size: int) -> int:
+        """How many batches so many images make."""
+        alone = images > batch_size > 1 == images % batch_size
+        return math.ceil(images / batch_size) - alone
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
