@@ -39,10 +39,9 @@ PARTS = (
     ("load the best weights", "load_best", "regraft/experiment.py"),
     ("predict val and test", "predict", "trainer/trainer.py"),
     ("metrics", "metrics", "regraft/tracking.py"),
-    ("predictions, plots, W&B", "write", "regraft/outputs.py"),
+    ("predictions, pictures, W&B", "write", "regraft/outputs.py"),
     ("  predictions.csv", "write_predictions", "regraft/outputs.py"),
-    ("  curves.png", "curves", "regraft/figures/runs.py"),
-    ("  confusion_matrix.png", "confusion_matrix", "regraft/figures/runs.py"),
+    ("  tables for W&B", "_media", "regraft/outputs.py"),
     ("finish the W&B run", "_finish", "regraft/tracking.py"),
     ("print the summary", "show_result", "regraft/summary.py"),
 )
@@ -75,7 +74,7 @@ def main() -> None:
 
 def _run(folder: Path, words: list[str]) -> float:
     started = time.perf_counter()
-    run_job(folder, *words)
+    run_job(folder, *words, sweep=True)
     return time.perf_counter() - started
 
 

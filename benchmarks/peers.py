@@ -101,7 +101,7 @@ def fastai(
         DataLoaders(train, train if val is None else val),
         nn.Sequential(below, above),
         loss_func=nn.CrossEntropyLoss(),
-        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, foreach=True, weight_decay=DECAY),
+        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, weight_decay=DECAY),
         splitter=lambda model: [group for part in model if (group := params(part))],
         metrics=accuracy,
         cbs=[GradientClip(CLIP), *([NoValidation()] if val is None else [])],

@@ -99,7 +99,7 @@ def adamw(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     for parameter in parameters:
         (decayed if parameter.ndim > 1 else others).append(parameter)
     groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=LR, foreach=True)
+    return torch.optim.AdamW(groups, lr=LR, fused=True)
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def sweep(
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         started = time.perf_counter()
         for number, job in enumerate(jobs):
-            run_job(Path(folder) / str(number), *job)
+            run_job(Path(folder) / str(number), *job, sweep=True)
             gc.collect()  # as after every job of a command line (launch.py)
         seconds = time.perf_counter() - started
         results = [json.loads(path.read_text()) for path in Path(folder).glob("*/result.json")]

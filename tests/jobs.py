@@ -11,14 +11,18 @@ from omegaconf import open_dict
 from regraft.paths import conf_folder
 
 
-def run_job(folder: Path, *words: str) -> float:
-    """`python train.py <words>` without the start of a process; raises what the job raises."""
+def run_job(folder: Path, *words: str, sweep: bool = False) -> float:
+    """`python train.py <words>` without the start of a process; raises what the job raises.
+
+    With `sweep`, as one of a sweep's jobs.
+    """
     from regraft.experiment import run
 
     folder.mkdir(parents=True, exist_ok=True)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        cfg = compose("config", [*words, "hydra.mode=RUN"], return_hydra_config=True)
+        mode = f"hydra.mode={'MULTIRUN' if sweep else 'RUN'}"
+        cfg = compose("config", [*words, mode], return_hydra_config=True)
     with open_dict(cfg):
         cfg.hydra.runtime.output_dir = str(folder)
     HydraConfig.instance().set_config(cfg)

@@ -304,7 +304,6 @@ def test_settings_seed_metrics_cost_and_data_are_columns(tmp_path):
     [
         (lambda folder: folder / "missing", "is not a folder"),
         (lambda folder: folder, "not a sweep: it holds no job folders"),
-        (lambda folder: add(folder, 0, 0.5), "is a single run, not a sweep"),
     ],
 )
 def test_a_folder_that_is_no_sweep_is_an_error_in_one_line(tmp_path, prepare, message):

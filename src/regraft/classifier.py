@@ -6,6 +6,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -49,9 +51,10 @@ class Classifier(pl.LightningModule):
         self.classes, self.cut = classes, cut
         self.card = {**(card or {}), "classes": list(classes)}
         self.loss = nn.CrossEntropyLoss()
-        self.train_loss = MeanMetric()
-        self.train_acc = MulticlassAccuracy(len(classes), average="micro")
-        self.val_acc = MulticlassAccuracy(len(classes), average="micro")
+        # Unchecked: a label out of range fails in the loss, and a NaN is to be seen, not skipped.
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.train_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
+        self.val_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
 
     def forward(self, batch: Tensor) -> Tensor:
         """Logits (B, num_classes) of images, or of activations if that is what is fed."""
@@ -99,6 +102,23 @@ class Classifier(pl.LightningModule):
         frozen = self.plan.frozen(self.global_step / self._steps())
         if frozen != self.backbone.frozen:
             self.backbone.freeze(frozen)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's, for fused optimizers too.
+
+        Under mixed precision it refuses them, since they undo a gradient scaler's scale only in
+        their step (Lightning #21435); bfloat16 has no scaler.
+        """
+        precision: Any = self.trainer.precision_plugin
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+        if getattr(precision, "scaler", None) is not None and optimizer.defaults.get("fused"):
+            raise RegraftError("trainer.precision=16-mixed needs optimizer.fused=false")
+        Precision.clip_gradients(precision, optimizer, gradient_clip_val or 0.0, algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["regraft"] = self.card

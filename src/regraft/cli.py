@@ -19,7 +19,8 @@ app = typer.Typer(
 cache = typer.Typer(help="What is kept on disk of frozen networks: features computed once.")
 app.add_typer(cache, name="cache")
 
-Folder = Annotated[Path, typer.Argument(help="outputs/sweeps/<date>/<time>", show_default=False)]
+HELP = "A sweep, outputs/sweeps/<date>/<time>, or a single job"
+Folder = Annotated[Path, typer.Argument(help=HELP, show_default=False)]
 
 
 @app.command(
@@ -35,13 +36,17 @@ def train(context: typer.Context) -> None:
 
 @app.command()
 def report(folder: Folder) -> None:
-    """Make a sweep's table and picture again from its folder."""
+    """Make a sweep's table and picture again from its folder; of a job, draw its pictures."""
     from rich.console import Console
 
-    from regraft import report
+    from regraft import jobs, pictures, report
 
+    console = Console()
     with one_line_errors():
-        report.show(report.report(folder), Console())
+        if jobs.is_job(folder):
+            pictures.show(folder, console)
+        else:
+            report.show(report.report(folder), console)
 
 
 @cache.callback(invoke_without_command=True)

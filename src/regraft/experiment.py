@@ -114,7 +114,7 @@ def run(cfg: DictConfig) -> float:
         if isinstance(strategy, Collect) and computed:
             found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
             record.add(forecast=found)
-        outputs.write(record, images, {"val": val, "test": test}, history.rows)
+        outputs.write(record, images, {"val": val, "test": test})
     summary.show_result(console, record)
     return float(record.result["metrics"]["val/acc"])
 

@@ -52,18 +52,18 @@ def read_jobs(folder: Path) -> list[Job]:
     if not folder.is_dir():
         raise RegraftError(f"{folder} is not a folder; give the folder of a sweep")
     numbered = (path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit())
-    found = [p for p in numbered if (p / "result.json").exists() or (p / ".hydra").is_dir()]
-    if not found and ((folder / "result.json").exists() or (folder / ".hydra").is_dir()):
-        raise RegraftError(
-            f"{folder} is a single run, not a sweep: its numbers are in its result.json; "
-            "a report needs the folder above the jobs 0, 1, 2 …"
-        )
+    found = [path for path in numbered if is_job(path)]
     if not found:
         raise RegraftError(
             f"{folder} is not a sweep: it holds no job folders 0, 1, 2 … with a result.json; "
             "sweeps are in outputs/sweeps/<date>/<time>"
         )
     return [read_job(path) for path in sorted(found, key=lambda path: (int(path.name), path.name))]
+
+
+def is_job(folder: Path) -> bool:
+    """Whether one job ran in this folder, in a sweep or alone."""
+    return (folder / "result.json").exists() or (folder / ".hydra").is_dir()
 
 
 def planned_jobs(folder: Path) -> int | None:

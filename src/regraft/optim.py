@@ -96,11 +96,12 @@ def adamw(
     lr_scale: LearningRate = 1.0,
     backbone_ratio: Ratio = 1.0,
     stage_decay: Ratio = 1.0,
+    fused: bool = True,
 ) -> AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
     each = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
     groups = parameter_groups(backbone, head, each, lr=lr * lr_scale, weight_decay=weight_decay)
-    return AdamW(groups, betas=(betas[0], betas[1]), foreach=True)
+    return AdamW(groups, betas=(betas[0], betas[1]), fused=fused)
 
 
 def sgd(
@@ -114,11 +115,12 @@ def sgd(
     lr_scale: LearningRate = 1.0,
     backbone_ratio: Ratio = 1.0,
     stage_decay: Ratio = 1.0,
+    fused: bool = True,
 ) -> SGD:
     """Stochastic gradient descent with Nesterov momentum."""
     each = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
     groups = parameter_groups(backbone, head, each, lr=lr * lr_scale, weight_decay=weight_decay)
-    return SGD(groups, momentum=momentum, nesterov=momentum > 0, foreach=True)
+    return SGD(groups, momentum=momentum, nesterov=momentum > 0, fused=fused)
 
 
 def cosine(optimizer: Optimizer, steps: int, *, warmup: Fraction) -> LRScheduler:

@@ -1,4 +1,4 @@
-"""What a finished run leaves behind beside result.json: predictions, plots, and W&B's copies."""
+"""What a finished run leaves behind beside result.json: predictions, pictures, and W&B's copies."""
 
 import csv
 from pathlib import Path
@@ -7,38 +7,41 @@ from typing import Any
 import wandb
 from torch import Tensor
 
+from regraft import pictures
 from regraft.data.images import Images, SplitName
-from regraft.figures import runs
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
 MISTAKES = 16
+MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
 
-def write(
-    record: Record, images: Images, predictions: Predictions, history: list[dict[str, float]]
-) -> None:
-    """Write predictions.csv and the plots, and log them to W&B if the run has one.
+def write(record: Record, images: Images, predictions: Predictions) -> None:
+    """Write predictions.csv and, but for a sweep's job, the pictures; tell W&B if the run has one.
 
     `predictions` maps "val" and "test" to probabilities (N, num_classes) and labels (N,).
     """
     folder = record.job.folder
     write_predictions(folder / "predictions.csv", images, predictions)
-    probabilities, labels = predictions["test"]
-    predicted = probabilities.argmax(1)
-    runs.curves(history, folder / "curves.png", best=record.result["best_epoch"])
-    runs.confusion_matrix(
-        labels.numpy(), predicted.numpy(), images.classes, folder / "confusion_matrix.png"
-    )
-    record.tell(
-        lambda run: run.log(
-            {
-                "plan": _table(record.result["plan"]),
-                "confusion_matrix": wandb.Image(str(folder / "confusion_matrix.png")),
-                "test/confident_mistakes": _mistakes(images, probabilities, labels),
-            }
+    if record.job.sweep is None:  # nobody looks at those of a hundred jobs: `regraft report`
+        pictures.draw(folder, best=record.result["best_epoch"])
+    record.tell(lambda run: run.log(_media(record, images, *predictions["test"])))
+
+
+def _media(record: Record, images: Images, probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
+    """What W&B shows beside the curves; it draws for itself."""
+    media: dict[str, Any] = {
+        "plan": _table(record.result["plan"]),
+        "test/confident_mistakes": _mistakes(images, probabilities, labels),
+    }
+    if len(images.classes) <= MOST_CLASSES:
+        media["confusion_matrix"] = wandb.plot.confusion_matrix(
+            y_true=labels.tolist(),
+            preds=probabilities.argmax(1).tolist(),
+            class_names=list(images.classes),
+            title="Confusion matrix of the test images",
         )
-    )
+    return media
 
 
 def write_predictions(path: Path, images: Images, predictions: Predictions) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,10 @@ class Curves(WandbLogger):
         self.record.tell(lambda _: super(Curves, self).log_metrics(metrics, step))
 
 
+# W&B's list of all installed packages takes 0.1 s and is the same for all jobs of a process.
+_list_packages = chain([True], repeat(False))
+
+
 def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves | None:
     """Start the job's own W&B run; the training goes on without one if that fails."""
     result = record.result
@@ -284,7 +289,9 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
         name="-".join([*words, f"s{result['seed']}"]),
         tags=[tag for tag in dict.fromkeys([*words, *record.config.tags]) if tag],
         config=resolved(record.config) | {key: result[key] for key in kept},
-        settings=wandb.Settings(silent=True, console="off", init_timeout=20),
+        settings=wandb.Settings(
+            silent=True, console="off", init_timeout=20, x_save_requirements=next(_list_packages)
+        ),
     )
     try:
         run = _online_or_offline(start)

@@ -36,6 +36,11 @@ def results(folder):
     return [json.loads(p.read_text()) for p in sorted(folder.glob("*/result.json"))]
 
 
+def report(folder):
+    command = [sys.executable, "-m", "regraft.cli", "report", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def test_failed_jobs_stop_nobody_and_the_exit_code_says_so(sweep):
     folder, done = sweep
     found = results(folder)
@@ -91,14 +96,24 @@ def test_the_report_is_made_again_from_the_folder_alone(sweep, tmp_path):
     before = {name: (folder / name).read_bytes() for name in names}
     for name in names:
         (copied / name).unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "regraft.cli", "report", str(copied)],
-        capture_output=True,
-        text=True,
-    )
+    done = report(copied)
     assert done.returncode == 0, done.stderr
     assert "feature_extraction" in done.stdout
     assert {name: (copied / name).read_bytes() for name in names} == before
+
+
+def test_the_pictures_of_a_job_are_drawn_when_asked_for(sweep):
+    folder, _ = sweep
+    paths = [path.parent for path in sorted(folder.glob("*/result.json"))]
+    jobs = {r["status"]: path for path, r in zip(paths, results(folder), strict=True)}
+    pictures = {"curves.png", "confusion_matrix.png"}
+    assert not any(path.name in pictures for path in folder.rglob("*.png"))
+    drawn, refused = (report(jobs[status]) for status in ("finished", "failed"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert {path.name for path in jobs["finished"].glob("*.png")} == pictures
+    assert refused.returncode == 1
+    assert "data.per_class=999" in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_a_sweep_that_nobody_can_count_fails_with_its_jobs(tmp_path, train_in):

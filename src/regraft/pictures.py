@@ -1,0 +1,61 @@
+"""A job's pictures, drawn from its files: at its end, or whenever somebody wants to see them."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from regraft.complaints import explain
+from regraft.errors import RegraftError
+from regraft.figures import runs
+from regraft.jobs import first_columns, load_result, table
+
+
+def show(folder: Path, console: Console) -> None:
+    """Draw the pictures of a finished job and say how good it was.
+
+    Raises RegraftError for a job that has not finished.
+    """
+    result, error = load_result(folder / "result.json")
+    if error:
+        raise RegraftError(f"{folder}: {error}; there is nothing to draw")
+    best, metrics = result.get("best_epoch"), table(result, "metrics")
+    drawn = draw(folder, best=best if isinstance(best, int) else None)
+    console.print(Text(f"accuracy {metrics.get('test/acc')} test, {metrics.get('val/acc')} val"))
+    names = ", ".join(path.name for path in drawn)
+    console.print(Text(f"{names} in {folder}"), soft_wrap=True)
+
+
+def draw(folder: Path, *, best: int | None) -> tuple[Path, ...]:
+    """Draw curves.png and confusion_matrix.png from metrics.csv and predictions.csv.
+
+    Marked is epoch `best`, or that of the highest validation accuracy. Raises RegraftError if a
+    file is missing or damaged.
+    """
+    curves, matrix = folder / "curves.png", folder / "confusion_matrix.png"
+    try:
+        runs.curves(read_history(folder / "metrics.csv"), curves, best=best)
+        runs.confusion_matrix(*read_test(folder / "predictions.csv"), matrix)
+    except (OSError, ValueError, LookupError) as error:
+        raise RegraftError(f"{folder} cannot be drawn: {explain(error)}") from error
+    return curves, matrix
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """A row per epoch, None where nothing was measured."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(text) if text else None for name, text in row.items()} for row in rows]
+
+
+def read_test(path: Path) -> tuple[list[int], list[int], list[str]]:
+    """True and predicted class of each test image (N,), as indices, and the classes' names."""
+    with path.open(encoding="utf-8", newline="") as file:
+        classes = [name.removeprefix("p_") for name in next(csv.reader(file), [])[4:]]
+        if not classes:
+            raise ValueError(f"{path.name} names no class")
+        index = {name: number for number, name in enumerate(classes)}
+        rows = [row for row in csv.reader(first_columns(file)) if row[0] == "test"]
+    return [index[row[2]] for row in rows], [index[row[3]] for row in rows], classes
