@@ -7,6 +7,9 @@ measured and the sweep extrapolated.
 """
 
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,12 +17,14 @@ from functools import partial
 
 import peers
 import task
+from commands import TRAIN
 from torch import nn
 
 from regraft.data.images import Images
 
 NETWORK, SIZE = "resnet18", 96
 PEER_EPOCHS = 2
+LAUNCHERS = {"basic": "one job at a time", "joblib": "as many at a time as cores"}
 
 
 def measure(jobs: int = 32, epochs: int = 20, rounds: int = 3) -> dict[str, list[float]]:
@@ -43,6 +48,10 @@ def measure(jobs: int = 32, epochs: int = 20, rounds: int = 3) -> dict[str, list
             for logger in ("none", "wandb"):
                 made[f"empty, {logger}"] = partial(ours, jobs, epochs, logger, empty=True)
                 made[f"full, {logger}"] = partial(ours, jobs, epochs, logger, empty=False)
+            for launcher in LAUNCHERS:
+                for count in (_few(jobs), jobs):
+                    command = partial(_command, words, count, epochs, launcher)
+                    made[f"{launcher}, {count} jobs"] = command
             made["kept"] = partial(_on_kept_features, *kept, epochs)
             for name, peer in peers.FROZEN_PEERS.items():
                 made[name] = partial(_epoch, peer, images, peer_epochs)
@@ -73,6 +82,15 @@ def _figures(seconds: task.Seconds, jobs: int, epochs: int, count: int) -> dict[
             f"{ours}, full cache, s": full,
             f"{ours}, full cache, s per job": [s / jobs for s in full],
         }
+    for launcher, meaning in LAUNCHERS.items():
+        few, all_of_them = (seconds[f"{launcher}, {n} jobs"] for n in (_few(jobs), jobs))
+        command = f"regraft, hydra/launcher={launcher} ({meaning}), logger=wandb, full cache"
+        made |= {
+            f"{command}, whole command, s": all_of_them,
+            f"{command}, s per further job": [
+                (b - a) / (jobs - _few(jobs)) for a, b in zip(few, all_of_them, strict=True)
+            ],
+        }
     made["bare loop on features that are in memory, s per job"] = seconds["kept"]
     for name in peers.FROZEN_PEERS:
         sweep = [s * jobs * epochs for s in seconds[name]]
@@ -84,6 +102,26 @@ def _figures(seconds: task.Seconds, jobs: int, epochs: int, count: int) -> dict[
             ),
         }
     return made
+
+
+def _few(jobs: int) -> int:
+    """A smaller sweep: what the larger one takes more, its further jobs take."""
+    return max(1, jobs // 4)
+
+
+def _command(words: list[str], jobs: int, epochs: int, launcher: str) -> float:
+    """Seconds of the command line of a sweep, from the shell's point of view."""
+    rates = ",".join(f"{3e-4 * 1.05**number:.3g}" for number in range(jobs))
+    axes = [f"optimizer.lr={rates}", f"trainer.max_epochs={epochs}", f"hydra/launcher={launcher}"]
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, str(TRAIN), "-m", *words, *axes],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        return time.perf_counter() - started
 
 
 def _one_pass(images: Images) -> float:

@@ -140,7 +140,7 @@ def sweep(
 
     Fails if not so many of them had to compute features: it would have measured something else.
     """
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()), _frozen():
         started = time.perf_counter()
         for number, job in enumerate(jobs):
             run_job(Path(folder) / str(number), *job, sweep=True)
@@ -150,6 +150,16 @@ def sweep(
     found = [result["cost"]["cache"] for result in results]
     assert misses is None or (found.count("miss"), "off" in found) == (misses, False), found
     return seconds, results
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """What is there before the first job is not looked at again after each, as in launch.py."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def in_turn(programs: Mapping[str, Callable[[], float]], rounds: int) -> Seconds:

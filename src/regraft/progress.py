@@ -1,6 +1,7 @@
 """What a person sees while a job trains: one bar with accuracy and time left; and its history."""
 
 import csv
+import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -74,7 +75,8 @@ def _progress(console: Console, *more: ProgressColumn) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,  # else it leaves an empty line
+        # Without a terminal it leaves an empty line; the bars of jobs side by side, a mess.
+        disable=not console.is_terminal or multiprocessing.parent_process() is not None,
     )
 
 

@@ -116,6 +116,21 @@ def test_the_pictures_of_a_job_are_drawn_when_asked_for(sweep):
     assert refused.stderr.count("\n") == 1
 
 
+def test_jobs_side_by_side_share_what_is_computed_once(tmp_path, train_in, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.max_epochs=2"]
+    done = train_in(tmp_path, "-m", *words, "data.per_class=3,999,4,5", "logger=none")
+    [folder] = tmp_path.glob("outputs/sweeps/*/*")
+    found = results(folder)
+    assert done.returncode == 1
+    assert [r["status"] for r in found] == ["finished", "failed", "finished", "finished"]
+    assert done.stderr.count("error: ") == 1
+    assert "4 jobs, 1 failed" in done.stdout
+    # The validation and test images are the same in all jobs: computed by one of them.
+    train, others = 10 * (3 + 4 + 5), 179 + 359
+    assert sum(r["cost"].get("images_forwarded", 0) for r in found) == train + others
+
+
 def test_a_sweep_that_nobody_can_count_fails_with_its_jobs(tmp_path, train_in):
     done = train_in(tmp_path, "-m", "strategy=glob(f*)", "head.dropout=2")
     [folder] = tmp_path.glob("outputs/sweeps/*/*")
