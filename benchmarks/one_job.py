@@ -21,7 +21,7 @@ from jobs import run_job
 # that is inside another one is indented.
 PARTS = (
     ("compose the config", "compose", "hydra/compose.py"),
-    ("start the W&B run", "wandb_logger", "regraft/tracking.py"),
+    ("start the W&B run", "wandb_logger", "regraft/logger.py"),
     ("check the config", "check", "regraft/config.py"),
     ("git and versions", "blank_result", "regraft/tracking.py"),
     ("load the weights", "graft", "regraft/plan.py"),
@@ -35,7 +35,7 @@ PARTS = (
     ("  steps", "advance", "loops/training_epoch_loop.py"),
     ("  validation", "run", "loops/evaluation_loop.py"),
     ("  checkpoints", "save_checkpoint", "trainer/trainer.py"),
-    ("  W&B", "log_metrics", "regraft/tracking.py"),
+    ("  W&B", "log_metrics", "regraft/logger.py"),
     ("load the best weights", "load_best", "regraft/experiment.py"),
     ("predict val and test", "predict", "trainer/trainer.py"),
     ("metrics", "metrics", "regraft/tracking.py"),

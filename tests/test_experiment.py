@@ -12,7 +12,7 @@ from families import FAMILIES
 from jobs import run_job
 from omegaconf import OmegaConf
 
-from regraft import tracking
+from regraft import logger, tracking
 from regraft.errors import RegraftError
 from regraft.paths import conf_folder
 from regraft.tracking import Job
@@ -140,7 +140,7 @@ def test_wandb_goes_offline_when_nobody_answers(tmp_path, monkeypatch, caplog):
     run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1")
     assert "does not answer, logging offline: " in caplog.text
     assert wandb_file.read(tmp_path)["exit_code"] == 0
-    assert tracking.wandb_mode() == "offline"  # the next job does not wait
+    assert logger.wandb_mode() == "offline"  # the next job does not wait
 
 
 def test_a_wandb_that_breaks_down_ends_no_training(tmp_path, monkeypatch, caplog):
@@ -166,7 +166,7 @@ def test_online_without_a_key_goes_offline_and_asks_nothing(monkeypatch, caplog)
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", "/nowhere")
-    assert tracking.wandb_mode() == "offline"
+    assert logger.wandb_mode() == "offline"
     assert "wandb login" in caplog.text
 
 

@@ -1,29 +1,23 @@
-"""What is recorded of a job, once, in one place: result.json and the Weights & Biases run."""
+"""What is recorded of a job, once, in one place: result.json and, if there is one, the W&B run."""
 
 import json
 import logging
 import math
-import os
 import platform
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import metadata
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import torch
-import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torchmetrics.functional.classification import (
@@ -34,7 +28,6 @@ from torchmetrics.functional.classification import (
 
 from regraft import __version__
 from regraft.complaints import explain
-from regraft.config import resolved
 from regraft.errors import RegraftError
 from regraft.paths import write_whole
 
@@ -103,13 +96,17 @@ class Record:
         except Exception as error:
             log.warning("Weights & Biases: %s", explain(error))
 
+    def name_and_tags(self, *, backbone: str, data: str) -> tuple[str, tuple[str, ...]]:
+        """What the W&B run is called and found by."""
+        words = [self.result["choices"].get("strategy", ""), backbone, data]
+        tags = dict.fromkeys(tag for tag in [*words, *self.config.tags] if tag)
+        return "-".join([*words, f"s{self.result['seed']}"]), tuple(tags)
+
     def call_it(self, *, backbone: str, data: str) -> None:
         """Give the W&B run the names of what was built, where an option only says "timm"."""
-        words = [self.result["choices"].get("strategy", ""), backbone, data]
-        tags = tuple(dict.fromkeys(tag for tag in [*words, *self.config.tags] if tag))
 
         def rename(run: Any) -> None:
-            run.name, run.tags = "-".join([*words, f"s{self.result['seed']}"]), tags
+            run.name, run.tags = self.name_and_tags(backbone=backbone, data=data)
 
         self.tell(rename)
 
@@ -252,94 +249,3 @@ def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, floa
         "ece": multiclass_calibration_error(probabilities, labels, classes, n_bins=15),
     }
     return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
-
-
-class Curves(WandbLogger):
-    """Lightning's logger to a record's W&B run; a broken connection ends no training."""
-
-    def __init__(self, record: Record) -> None:
-        super().__init__(experiment=record.run)
-        self.record = record
-
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        self.record.tell(lambda _: super(Curves, self).log_metrics(metrics, step))
-
-
-# W&B's list of all installed packages takes 0.1 s and is the same for all jobs of a process.
-_list_packages = chain([True], repeat(False))
-
-
-def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves | None:
-    """Start the job's own W&B run; the training goes on without one if that fails."""
-    result = record.result
-    words = [result["choices"].get(group, "") for group in ("strategy", "backbone", "data")]
-    kept = ("choices", "overrides", "versions", "git")
-    # The id is ours, so that result.json has it before anything can fail: resuming needs it.
-    result["wandb"] = {"id": uuid.uuid4().hex[:8], "project": project, "entity": entity}
-    start = partial(
-        wandb.init,
-        project=project,
-        entity=entity,
-        id=result["wandb"]["id"],
-        resume="allow",
-        reinit="create_new",  # also where an earlier run of this process could not be closed
-        dir=record.job.folder,
-        group=record.job.sweep,
-        job_type="train",
-        name="-".join([*words, f"s{result['seed']}"]),
-        tags=[tag for tag in dict.fromkeys([*words, *record.config.tags]) if tag],
-        config=resolved(record.config) | {key: result[key] for key in kept},
-        settings=wandb.Settings(
-            silent=True, console="off", init_timeout=20, x_save_requirements=next(_list_packages)
-        ),
-    )
-    try:
-        run = _online_or_offline(start)
-    except (wandb.Error, OSError, ValueError) as error:
-        log.warning("Weights & Biases is off for this run: %s", explain(error))
-        result["wandb"] = None
-        return None
-    record.run = run
-    record.write()
-    record.tell(_define_curves)
-    return Curves(record)
-
-
-def _online_or_offline(start: Callable[..., Any]) -> Any:
-    """A W&B run; offline, for this job and the others of this process, if nobody answers."""
-    mode = wandb_mode()
-    try:
-        return start(mode=mode)
-    except wandb.Error as error:
-        if mode != "online":
-            raise
-        log.warning("Weights & Biases does not answer, logging offline: %s", explain(error))
-        os.environ["WANDB_MODE"] = "offline"
-        return start(mode="offline")
-
-
-def _define_curves(run: Any) -> None:
-    """Every curve over training steps, and in the summary the best value instead of the last."""
-    run.define_metric("trainer/global_step")
-    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    for name, best in {"val/acc": "max", "train/acc": "max", "val/loss": "min"}.items():
-        run.define_metric(name, step_metric="trainer/global_step", summary=best)
-
-
-def no_logger(record: Record) -> None:
-    """Record the run in its folder only."""
-
-
-def wandb_mode() -> Any:
-    """WANDB_MODE if set; else online where a key is configured, else offline. Never a prompt."""
-    wanted = os.environ.get("WANDB_MODE", "online")
-    if wanted != "online":
-        return wanted
-    try:
-        if wandb.login(prompt=False, verify=False):
-            return "online"
-    except (wandb.Error, OSError):
-        pass
-    if "WANDB_MODE" in os.environ:
-        log.warning("WANDB_MODE=online, but no key is configured: run `wandb login` once")
-    return "offline"
