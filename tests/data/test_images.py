@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from regraft.data import images as room
+from regraft.data.folders import image_folder
 from regraft.data.images import Images
-from regraft.data.sources import Source, Split, digits, image_folder
+from regraft.data.sources import Source, Split, digits
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
 from regraft.store import Store

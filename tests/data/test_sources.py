@@ -1,35 +1,13 @@
-import logging
-import os
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from regraft.data.sources import digits, fractals, image_folder
+from regraft.data.sources import digits, fractals
 from regraft.errors import RegraftError
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "pets"
-    folder.mkdir()
-    return folder
-
-
-def put(folder, count, *, suffix=".png"):
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        Image.new("RGB", (4, 4)).save(folder / f"{index}{suffix}", format="PNG")
-
-
-def load(root, seed=0, **changes):
-    choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
-    return image_folder(seed, root=str(root), **(choices | changes))
 
 
 def make_fractals(seed=0, **changes):
@@ -40,14 +18,6 @@ def make_fractals(seed=0, **changes):
 
 def splits(source):
     return source.train, source.val, source.test
-
-
-def one_line(root, **changes):
-    with pytest.raises(RegraftError) as info:
-        load(root, **changes)
-    message = str(info.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 def test_digits_are_split_70_10_20_by_class_without_overlap():
@@ -122,197 +92,3 @@ def test_fractals_follow_role_and_fractal_seed_and_few_follows_the_seed():
     zero, one = (make_fractals(seed, train=20, per_class=2) for seed in (0, 1))
     assert zero.train.names != one.train.names
     assert np.array_equal(zero.test.images, one.test.images)
-
-
-def test_class_folders_are_split_by_class_and_named_in_natural_order(root, caplog):
-    for name in ("class 10", "class 2", "Class 1"):
-        put(root / name, 10)
-    with caplog.at_level(logging.INFO):
-        source = load(root)
-
-    assert source.name == "pets"
-    assert source.classes == ("Class 1", "class 2", "class 10")
-    assert [len(split) for split in splits(source)] == [18, 6, 6]
-    assert len({name for split in splits(source) for name in split.names}) == 30
-    for split in splits(source):
-        for path, label, name in zip(split.images, split.labels, split.names, strict=True):
-            assert path == root / name
-            assert path.parent.name == source.classes[label]
-    assert "6 images for val and 6 images for test split off train" in caplog.text
-    assert load(root, split_seed=0).test.names == source.test.names
-    assert load(root, split_seed=1).test.names != source.test.names
-
-
-@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
-def test_split_folders_are_taken_as_they_are(root, val):
-    for split, count in {"train": 3, val: 1, "Test": 2}.items():
-        for name in ("cat", "dog"):
-            put(root / split / name, count)
-    source = load(root)
-
-    assert [len(split) for split in splits(source)] == [6, 2, 4]
-    assert source.val.names == (f"{val}/cat/0.png", f"{val}/dog/0.png")
-
-
-@pytest.mark.parametrize(("present", "split_off"), [("val", "test"), ("test", "val")])
-def test_a_missing_split_folder_is_split_off_train(root, caplog, present, split_off):
-    for split, count in {"train": 10, present: 3}.items():
-        for name in ("cat", "dog"):
-            put(root / split / name, count)
-    with caplog.at_level(logging.INFO):
-        source = load(root)
-
-    assert len(getattr(source, present)) == 6
-    assert len(getattr(source, split_off)) == 4
-    assert len(source.train) == 16
-    assert all(name.startswith("train/") for name in getattr(source, split_off).names)
-    assert f"4 images for {split_off} split off train" in caplog.text
-
-
-def test_hidden_and_foreign_things_are_no_classes_and_no_images(root):
-    for name in ("cat", "dog", ".ipynb_checkpoints", "__MACOSX", ".git"):
-        put(root / name, 5)
-    put(root / "cat" / ".ipynb_checkpoints", 5)
-    (root / "Thumbs.db").write_bytes(b"")
-    for name in (".DS_Store", "Thumbs.db", "._0.png", "notes.txt"):
-        (root / "cat" / name).write_bytes(b"")
-    source = load(root)
-
-    assert source.classes == ("cat", "dog")
-    assert sum(len(split) for split in splits(source)) == 10
-
-
-def test_extensions_may_be_upper_case_and_folders_nested(root):
-    put(root / "cat", 3, suffix=".JPG")
-    put(root / "cat" / "indoors", 3, suffix=".WebP")
-    put(root / "dog", 3)
-
-    assert sum(len(split) for split in splits(load(root))) == 9
-
-
-def test_links_may_lead_to_images_and_never_in_a_circle(root, tmp_path):
-    put(tmp_path / "elsewhere", 4)
-    put(root / "cat", 4)
-    (root / "dog").symlink_to(tmp_path / "elsewhere")
-    (root / "cat" / "up").symlink_to(root)
-    (root / "cat" / "self").symlink_to(root / "cat" / "self")
-    (root / "cat" / "deep").mkdir()
-    (root / "cat" / "deep" / "back").symlink_to(root / "cat")
-    source = load(root)
-
-    assert source.classes == ("cat", "dog")
-    assert sum(len(split) for split in splits(source)) == 8
-
-
-def test_a_class_may_be_called_train(root):
-    for name in ("train", "bus"):
-        put(root / name, 5)
-
-    assert load(root).classes == ("bus", "train")
-
-
-def test_few_images_of_a_folder_keep_their_names(root):
-    for name in ("cat", "dog"):
-        put(root / name, 10)
-    source = load(root, per_class=2)
-
-    assert np.bincount(source.train.labels).tolist() == [2, 2]
-    assert [path.relative_to(root).as_posix() for path in source.train.images] == list(
-        source.train.names
-    )
-
-
-def test_a_home_folder_may_be_short(root, monkeypatch):
-    monkeypatch.setenv("HOME", str(root.parent))
-    for name in ("cat", "dog"):
-        put(root / name, 5)
-
-    assert len(load("~/pets").train) == 6
-
-
-def test_a_missing_root_is_named_with_the_nearest_folder(root):
-    assert "there is no folder" in one_line(root / "cats")
-    assert one_line(root.parent / "pet").endswith("did you mean 'pets'?")
-    assert one_line(root.parent / "pest" / "images").endswith("did you mean 'pets'?")
-
-
-def test_a_root_that_is_a_file_is_an_error(root):
-    (root / "a.png").write_bytes(b"")
-
-    assert "is a file" in one_line(root / "a.png")
-
-
-def test_a_folder_without_images_is_an_error(root):
-    assert "holds no images" in one_line(root)
-    (root / "cat").mkdir()
-    (root / "dog").mkdir()
-    assert "holds no images" in one_line(root)
-
-
-def test_images_without_class_folders_are_an_error(root):
-    put(root, 3)
-    assert "holds 3 images but no class folders" in one_line(root)
-
-
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_split_folders_without_class_folders_are_an_error(root, split):
-    for name in {"train", "val"} - {split}:
-        for label in ("cat", "dog"):
-            put(root / name / label, 3)
-    put(root / split, 3)
-    assert f"{split} holds" in one_line(root)
-    assert "no class folders" in one_line(root)
-
-
-def test_one_class_is_an_error_and_a_folder_too_high_is_recognised(root):
-    put(root / "cat", 3)
-    assert "one class only, 'cat'; give at least two" in one_line(root)
-    put(root / "cat" / "inner", 3)
-    assert one_line(root).endswith(f"or set data.root={root / 'cat'}")
-
-
-def test_an_empty_class_folder_is_named(root):
-    put(root / "cat", 3)
-    (root / "dog").mkdir()
-    assert "class folder 'dog'" in one_line(root)
-
-
-def test_a_class_too_small_for_the_split_is_named(root):
-    put(root / "cat", 5)
-    put(root / "dog", 1)
-    assert "'dog' has 1 image, but the split needs at least 3" in one_line(root)
-
-
-def test_fractions_that_leave_no_training_images_are_an_error(root):
-    for name in ("cat", "dog"):
-        put(root / name, 5)
-    assert "0.5 + 0.5" in one_line(root, val_fraction=0.5, test_fraction=0.5)
-
-
-def test_the_training_split_fixes_the_classes(root, caplog):
-    for name in ("cat", "dog", "fox"):
-        put(root / "train" / name, 5)
-    put(root / "test" / "fox", 2)
-    source = load(root)
-    assert source.test.labels.tolist() == [2, 2]
-    assert "test has no images of cat, dog" in caplog.text
-
-    put(root / "test" / "foxx", 2)
-    assert one_line(root).endswith("has a class 'foxx' that train lacks; did you mean 'fox'?")
-
-
-def test_split_folders_must_be_clear(root):
-    put(root / "val" / "cat", 3)
-    assert "folder 'val' but no 'train'; add" in one_line(root)
-    put(root / "cat", 3)
-    assert "folder 'val' but no 'train'; move the class folders" in one_line(root)
-    put(root / "train" / "cat", 3)
-    put(root / "valid" / "cat", 3)
-    assert "has both 'val' and 'valid'" in one_line(root)
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_named(root):
-    put(root / "cat", 3)
-    (root / "cat").chmod(0)
-    assert "cannot be read" in one_line(root)

@@ -1,0 +1,214 @@
+"""Images of one's own: a folder of class folders, read as a source or refused in one line."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Gt, Lt
+
+from regraft.data import subset
+from regraft.data.sources import PerClass, Seed, Source, Split
+from regraft.data.transforms import EXTENSIONS
+from regraft.errors import RegraftError, did_you_mean
+
+_log = logging.getLogger(__name__)
+_SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
+_NOT_OURS = {"Thumbs.db", "__MACOSX", "@eaDir", "lost+found"}
+
+Fraction = Annotated[float, Gt(0), Lt(1)]
+
+
+def image_folder(
+    seed: int,
+    *,
+    root: str,
+    val_fraction: Fraction,
+    test_fraction: Fraction,
+    split_seed: Seed,
+    per_class: PerClass,
+) -> Source:
+    """A folder with one sub-folder of images per class, or with such folders in train, val, test.
+
+    What is missing of val and test is split off train, by class. The training classes, in natural
+    order, are the classes; val and test must not know others. Raises RegraftError for a folder
+    that is not one of these, naming the folder or the class.
+    """
+    base = _existing(root)
+    whole = _image_folder(base, val_fraction, test_fraction, split_seed, _state(base))
+    return whole.few(per_class, seed)
+
+
+@lru_cache(maxsize=2)
+def _image_folder(
+    base: Path, val_fraction: float, test_fraction: float, split_seed: int, state: object
+) -> Source:
+    """The folder, which is not scanned again as long as it is in the same `state`."""
+    found = {name: _scan(folder) for name, folder in _split_folders(base).items()}
+    classes = _classes(found["train"])
+    for name in found.keys() - {"train"}:
+        _check_classes(found[name], classes, split=name)
+    splits = {name: _files(layout, classes, base) for name, layout in found.items()}
+    fractions = {"val": val_fraction, "test": test_fraction}
+    if missing := [name for name in fractions if name not in splits]:
+        whole, parts = splits["train"], [fractions[name] for name in missing]
+        indices = subset.split(whole.labels, classes, fractions=parts, seed=split_seed)
+        splits |= {n: whole.take(i) for n, i in zip(["train", *missing], indices, strict=True)}
+        sizes = " and ".join(f"{len(splits[name])} images for {name}" for name in missing)
+        _log.info("%s: %s split off train by class (split_seed=%d)", base, sizes, split_seed)
+    return Source(base.resolve().name, classes, **splits)
+
+
+def _state(base: Path) -> tuple[tuple[Path, int], ...]:
+    """What differs once a file or a folder is added anywhere below, or taken away."""
+    return tuple((path, path.stat().st_mtime_ns) for path in _folders(base, set()))
+
+
+def _folders(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """The folder and all below it; each real folder is entered once."""
+    if (identity := _identity(folder)) in seen:
+        return
+    seen.add(identity)
+    yield folder
+    for path in _entries(folder):
+        if path.suffix.lower() not in EXTENSIONS and path.is_dir():
+            yield from _folders(path, seen)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What lies in a folder of class folders."""
+
+    folder: Path
+    images: dict[str, list[Path]]  # by class folder, empty ones included
+    loose: int  # images beside the class folders
+
+
+def _existing(root: str) -> Path:
+    if not root.strip():
+        raise RegraftError("data.root is empty; give the folder of class folders")
+    base = Path(root).expanduser()
+    if base.is_dir():
+        return base
+    if base.exists():
+        raise RegraftError(f"data.root={root} is a file; give the folder of class folders")
+    lost = next(p for p in [*reversed(base.parents), base] if not p.exists())
+    near = [p.name for p in _entries(lost.parent) if p.is_dir()] if lost.parent.is_dir() else []
+    hint = did_you_mean(lost.name, near) or "; give the folder of class folders"
+    raise RegraftError(f"data.root={root}: there is no folder '{lost}'{hint}")
+
+
+def _split_folders(base: Path) -> dict[str, Path]:
+    """The folder of each split that is there; a folder without splits is all train."""
+    inside = [path for path in _entries(base) if path.is_dir()]
+    found: dict[str, Path] = {}
+    for path in inside:
+        if (split := _SPLITS.get(path.name.lower())) in found:
+            raise RegraftError(f"{base} has both '{found[split].name}' and '{path.name}'; keep one")
+        if split:
+            found[split] = path
+    others = [path.name for path in inside if path not in found.values()]
+    if "train" not in found and found:
+        odd = next(iter(found.values())).name
+        way_out = f"move the class folders into '{base / 'train'}'" if others else "add 'train'"
+        raise RegraftError(f"{base} has a folder '{odd}' but no 'train'; {way_out}")
+    is_class = others and not any(path.is_dir() for path in _entries(found.get("train", base)))
+    if not found or is_class:
+        return {"train": base}
+    if others:
+        _log.warning("%s: ignored beside train: %s", base, ", ".join(others))
+    return found
+
+
+def _scan(folder: Path) -> _Layout:
+    inside = _entries(folder)
+    # Links that lead back up are not followed: they would bring in other classes, or never end.
+    above = {_identity(path) for path in (folder.resolve(), *folder.resolve().parents)}
+    images = {path.name: _images(path, set(above)) for path in inside if path.is_dir()}
+    loose = sum(path.suffix.lower() in EXTENSIONS for path in inside if path.name not in images)
+    return _Layout(folder, images, loose)
+
+
+def _images(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
+    """The image files under a folder, in natural order; each real folder is entered once."""
+    if (identity := _identity(folder)) in seen:
+        return []
+    seen.add(identity)
+    images = []
+    for path in _entries(folder):
+        if path.suffix.lower() in EXTENSIONS:  # asked first: it needs no look at the disk
+            images.append(path)
+        elif path.is_dir():
+            images += _images(path, seen)
+    return images
+
+
+def _classes(train: _Layout) -> tuple[str, ...]:
+    """The class folders by name, or RegraftError saying why they are none to train on."""
+    folder, images = train.folder, train.images
+    if not any(images.values()):
+        if train.loose:
+            raise RegraftError(
+                f"{folder} holds {train.loose} images but no class folders with images; "
+                "put the images of each class into a folder of its own"
+            )
+        raise RegraftError(f"{folder} holds no images; give the folder of class folders")
+    if empty := [name for name, files in images.items() if not files]:
+        raise RegraftError(
+            f"class folder '{empty[0]}' in {folder} holds no images; add some or delete it"
+        )
+    if len(images) == 1:
+        [name] = images
+        inner = any(path.is_dir() for path in _entries(folder / name))
+        hint = f", or set data.root={folder / name}" if inner else ""
+        raise RegraftError(f"{folder} has one class only, '{name}'; give at least two{hint}")
+    if train.loose:
+        _log.warning("%s: %d images outside the class folders are ignored", folder, train.loose)
+    return tuple(images)
+
+
+def _check_classes(layout: _Layout, classes: tuple[str, ...], *, split: str) -> None:
+    present = [name for name, files in layout.images.items() if files]
+    if not present:
+        raise RegraftError(f"{layout.folder} holds no class folders with images; fill or delete it")
+    if unknown := [name for name in present if name not in classes]:
+        hint = did_you_mean(unknown[0], classes) or "; add it to train or delete it"
+        raise RegraftError(f"{layout.folder} has a class '{unknown[0]}' that train lacks{hint}")
+    if absent := [name for name in classes if name not in present]:
+        _log.warning("%s has no images of %s", split, ", ".join(absent))
+
+
+def _files(layout: _Layout, classes: tuple[str, ...], base: Path) -> Split:
+    files = [layout.images.get(name, []) for name in classes]
+    paths = tuple(path for group in files for path in group)
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(group) for group in files])
+    return Split(paths, labels, tuple(path.relative_to(base).as_posix() for path in paths))
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a person sees in a folder, in natural order."""
+    try:
+        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise RegraftError(f"{folder} cannot be read: {error.strerror}") from error
+    return sorted((path for path in paths if path.name not in _NOT_OURS), key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    """Sorts "class 2" before "class 10".
+
+    >>> [path.name for path in sorted([Path("b10"), Path("B2"), Path("a")], key=_natural)]
+    ['a', 'B2', 'b10']
+    """
+    pieces: list[str | int] = [*re.split(r"(\d+)", path.name.casefold())]
+    pieces[1::2] = map(int, pieces[1::2])
+    return pieces, path.name
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
