@@ -4,7 +4,7 @@ import pytest
 from pictures import pixels
 
 from regraft.errors import RegraftError
-from regraft.pictures import draw, read_history, read_test
+from regraft.pictures import draw, of_sweep, read_history, read_test
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_the_test_images_only_by_index(job):
     [
         ("metrics.csv", None),
         ("metrics.csv", "epoch,val/acc\nzero,0.5\n"),
+        ("metrics.csv", "epoch,val/acc\n0,0.5,7\n"),
         ("predictions.csv", None),
         ("predictions.csv", ""),
         ("predictions.csv", "split,name,true,predicted,p_a\ntest,x.png,b,a,1\n"),
@@ -57,3 +58,10 @@ def test_missing_and_damaged_files_are_one_line(job, name, content):
     with pytest.raises(RegraftError, match="cannot be drawn") as error:
         draw(job, best=None)
     assert "\n" not in str(error.value)
+
+
+def test_a_job_that_cannot_be_drawn_keeps_no_other_from_it(job, caplog):
+    (job / "result.json").write_text('{"status": "finished", "best_epoch": 0}')
+    of_sweep([job / "gone", job])
+    assert "gone" in caplog.text
+    assert (job / "curves.png").exists()

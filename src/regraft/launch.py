@@ -108,10 +108,14 @@ def _tell(error: BaseException) -> None:
 def _report(folder: Path) -> int:
     from rich.console import Console
 
-    from regraft import report
+    from regraft import pictures, report
+    from regraft.progress import watched
 
-    made = report.report(folder)
-    report.show(made, Console())
+    made, console = report.report(folder), Console()
+    report.show(made, console)
+    # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
+    drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]
+    pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"))
     return 1 if made.sweep.failed else 0
 
 

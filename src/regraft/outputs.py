@@ -17,13 +17,13 @@ MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
 
 def write(record: Record, images: Images, predictions: Predictions) -> None:
-    """Write predictions.csv and, but for a sweep's job, the pictures; tell W&B if the run has one.
+    """Write predictions.csv and, outside a sweep, the pictures; tell W&B if the run has one.
 
     `predictions` maps "val" and "test" to probabilities (N, num_classes) and labels (N,).
     """
     folder = record.job.folder
     write_predictions(folder / "predictions.csv", images, predictions)
-    if record.job.sweep is None:  # nobody looks at those of a hundred jobs: `regraft report`
+    if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, best=record.result["best_epoch"])
     record.tell(lambda run: run.log(_media(record, images, *predictions["test"])))
 

@@ -1,6 +1,8 @@
-"""A job's pictures, drawn from its files: at its end, or whenever somebody wants to see them."""
+"""A job's pictures, drawn from its files: at its end, at its sweep's end, or when asked for."""
 
 import csv
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,34 @@ from regraft.errors import RegraftError
 from regraft.figures import runs
 from regraft.jobs import first_columns, load_result, table
 
+log = logging.getLogger(__name__)
+
 
 def show(folder: Path, console: Console) -> None:
-    """Draw the pictures of a finished job and say how good it was.
-
-    Raises RegraftError for a job that has not finished.
-    """
-    result, error = load_result(folder / "result.json")
-    if error:
-        raise RegraftError(f"{folder}: {error}; there is nothing to draw")
-    best, metrics = result.get("best_epoch"), table(result, "metrics")
-    drawn = draw(folder, best=best if isinstance(best, int) else None)
+    """Draw the pictures of a finished job and say how good it was; see `of_job`."""
+    drawn = of_job(folder)
+    metrics = table(load_result(folder / "result.json")[0], "metrics")
     console.print(Text(f"accuracy {metrics.get('test/acc')} test, {metrics.get('val/acc')} val"))
     names = ", ".join(path.name for path in drawn)
     console.print(Text(f"{names} in {folder}"), soft_wrap=True)
+
+
+def of_sweep(folders: Iterable[Path]) -> None:
+    """Draw the pictures of these finished jobs; one that cannot be drawn is a line in the log."""
+    for folder in folders:
+        try:
+            of_job(folder)
+        except RegraftError as error:
+            log.warning("%s", error)
+
+
+def of_job(folder: Path) -> tuple[Path, ...]:
+    """Draw the pictures of a finished job; RegraftError if it has not finished."""
+    result, error = load_result(folder / "result.json")
+    if error:
+        raise RegraftError(f"{folder}: {error}; there is nothing to draw")
+    best = result.get("best_epoch")
+    return draw(folder, best=best if isinstance(best, int) else None)
 
 
 def draw(folder: Path, *, best: int | None) -> tuple[Path, ...]:
@@ -38,7 +54,7 @@ def draw(folder: Path, *, best: int | None) -> tuple[Path, ...]:
     try:
         runs.curves(read_history(folder / "metrics.csv"), curves, best=best)
         runs.confusion_matrix(*read_test(folder / "predictions.csv"), matrix)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
         raise RegraftError(f"{folder} cannot be drawn: {explain(error)}") from error
     return curves, matrix
 

@@ -102,15 +102,18 @@ def test_the_report_is_made_again_from_the_folder_alone(sweep, tmp_path):
     assert {name: (copied / name).read_bytes() for name in names} == before
 
 
-def test_the_pictures_of_a_job_are_drawn_when_asked_for(sweep):
+def test_finished_jobs_have_their_pictures_which_are_drawn_again_when_asked_for(sweep):
     folder, _ = sweep
+    names = {"curves.png", "confusion_matrix.png"}
     paths = [path.parent for path in sorted(folder.glob("*/result.json"))]
+    for path, result in zip(paths, results(folder), strict=True):
+        drawn = {picture.name for picture in path.glob("*.png")}
+        assert drawn == (names if result["status"] == "finished" else set())
     jobs = {r["status"]: path for path, r in zip(paths, results(folder), strict=True)}
-    pictures = {"curves.png", "confusion_matrix.png"}
-    assert not any(path.name in pictures for path in folder.rglob("*.png"))
-    drawn, refused = (report(jobs[status]) for status in ("finished", "failed"))
-    assert drawn.returncode == 0, drawn.stderr
-    assert {path.name for path in jobs["finished"].glob("*.png")} == pictures
+    (jobs["finished"] / "curves.png").unlink()
+    again, refused = (report(jobs[status]) for status in ("finished", "failed"))
+    assert again.returncode == 0, again.stderr
+    assert (jobs["finished"] / "curves.png").exists()
     assert refused.returncode == 1
     assert "data.per_class=999" in refused.stderr
     assert refused.stderr.count("\n") == 1
