@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from families import FAMILIES
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
 from regraft import head, optim, plan, progress
@@ -42,7 +43,7 @@ def batches(model, count=12):
     return DataLoader(TensorDataset(images, torch.arange(count) % 3), batch_size=4)
 
 
-def fit(model, folder, *, epochs=2, callbacks=(), **options):
+def fit(model, folder, *, epochs=2, images=12, callbacks=(), **options):
     trainer = pl.Trainer(
         max_epochs=epochs,
         callbacks=list(callbacks),
@@ -56,7 +57,7 @@ def fit(model, folder, *, epochs=2, callbacks=(), **options):
         gradient_clip_val=1.0,
         **options,
     )
-    trainer.fit(model, batches(model), batches(model))
+    trainer.fit(model, batches(model, images), batches(model, images))
     return trainer
 
 
@@ -234,3 +235,43 @@ def test_a_plan_that_keeps_above_a_trained_stage_freezes_just_that(tmp_path):
     for index in range(1, 5):
         assert all(torch.equal(t, before[index][n]) for n, t in tensors(model, index).items())
     assert any(not torch.equal(t, before[0][n]) for n, t in tensors(model, 0).items())
+
+
+def test_the_training_loss_of_an_epoch_counts_every_image_once(tmp_path):
+    model = classifier("resnet", POLICIES["all"])
+    seen = []
+
+    def remember(_, inputs, loss):
+        if model.training:
+            seen.append((len(inputs[1]), float(loss.detach())))
+
+    model.loss.register_forward_hook(remember)
+    trainer = fit(model, tmp_path, epochs=1, images=6)  # a batch of four and one of two
+    assert [count for count, _ in seen] == [4, 2]
+    expected = sum(count * loss for count, loss in seen) / 6
+    assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_of_fused_optimizers_are_clipped_in_any_precision(
+    precision, tmp_path, monkeypatch
+):
+    model = classifier("resnet", POLICIES["all"])
+    norms = []
+
+    def step(self, closure=None):
+        closure()
+        grads = [p.grad for group in self.param_groups for p in group["params"]]
+        norms.append(float(torch.cat([g.flatten() for g in grads if g is not None]).norm()))
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    fit(model, tmp_path, precision=precision)
+    assert model.optimizers().defaults["fused"]
+    assert len(norms) == 6
+    assert max(norms) < 1.001
+
+
+def test_scaled_gradients_of_a_fused_optimizer_are_not_clipped_but_refused(tmp_path):
+    half = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    with pytest.raises(RegraftError, match="add optimizer.fused=false"):
+        fit(classifier("resnet", POLICIES["all"]), tmp_path, plugins=[half])

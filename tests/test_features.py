@@ -1,5 +1,6 @@
 """What frozen stages give is computed once, is never stale, and changes nothing."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -59,9 +60,7 @@ def trainer(**options):
 def compute(caching, parts, **options):
     policy, backbone, top, images = parts
     once = features.decide(caching, policy, backbone, top, images)
-    return once, features.compute(
-        caching, once.cut, backbone, images, trainer(**options), unwatched
-    )
+    return features.compute(caching, once, backbone, images, trainer(**options), unwatched)
 
 
 def unwatched(chunks, total, doing):
@@ -282,7 +281,7 @@ def test_precision_is_what_was_asked_for(caching):
     assert computed.bytes == 15 * rows[0].numel() * rows.element_size()
 
 
-def test_what_half_precision_cannot_hold_is_kept_in_full():
+def test_what_half_precision_cannot_hold_is_kept_in_full_and_tried_once_only():
     parts = made()
     with torch.no_grad():
         for parameter in parts[1].stage_parameters(4).values():
@@ -292,30 +291,59 @@ def test_what_half_precision_cannot_hold_is_kept_in_full():
     assert rows.dtype == torch.float32
     assert rows.isfinite().all()
     assert rows.max() > 65504
+    forwarded = parts[1].images_forwarded
+    _, again = compute(AUTO, parts)
+    assert again.hit
+    assert parts[1].images_forwarded == forwarded
+    assert torch.equal(again.data.tensors["train"][0], rows)
 
 
-def test_a_full_disk_is_one_line_and_no_cache(monkeypatch, caplog):
+@pytest.fixture
+def full_disk(monkeypatch):
     def full(*_):
         raise NotStoredError("/disk: no space left; 3 MB could not be kept")
 
     monkeypatch.setattr(Store, "compute", full)
-    _, computed = compute(AUTO, made())
+
+
+def test_a_full_disk_is_one_line_and_no_cache(full_disk, caplog):
+    once, computed = compute(AUTO, made())
     assert computed is None
+    assert (once.stages, "no space left" in once.reason) == (0, True)
     assert "no space left" in caplog.text
     assert "in every epoch" in caplog.text
     assert features.cost(computed, []) == {"cache": "off"}
 
 
-@pytest.mark.slow
-def test_a_job_on_a_full_disk_ends_all_the_same(tmp_path, monkeypatch):
-    def full(*_):
-        raise NotStoredError("/disk: no space left; 3 MB could not be kept")
+def test_a_full_disk_is_an_error_where_computing_once_was_asked_for(full_disk):
+    with pytest.raises(NotStoredError, match="no space left"):
+        compute(replace(AUTO, use="on"), made())
 
-    monkeypatch.setattr(Store, "compute", full)
+
+@pytest.mark.slow
+def test_a_job_on_a_full_disk_ends_all_the_same_and_says_so(tmp_path, full_disk):
     run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=2", "logger=none")
-    cost = result(tmp_path)["cost"]
-    assert cost["cache"] == "off"
-    assert cost["images_forwarded"] == 2 * (20 + 179) + 179 + 359
+    found = result(tmp_path)
+    assert found["cost"]["cache"] == "off"
+    assert found["cost"]["images_forwarded"] == 2 * (20 + 179) + 179 + 359
+    assert "no space left" in found["features"]
+    assert not any(row["cached"] for row in found["plan"])
+
+
+def test_what_is_saved_is_passes_less_what_was_spent():
+    passes = {"train": 2.0, "val": 0.5, "test": 1.0}
+    computed = features.Computed(None, hit=True, bytes=7, seconds=0.25, passes=passes)
+    epochs = [{"epoch": 0, "val/acc": 0.5}, {"epoch": 1}, {"epoch": 2, "val/acc": 0.6}]
+    cost = features.cost(computed, epochs)
+    assert cost["saved_s"] == 3 * 2.0 + (2 + 1) * 0.5 + 1.0 - 0.25
+
+
+def test_a_pass_is_one_however_many_versions_are_kept(monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(features.time, "perf_counter", lambda: float(next(ticks)))
+    _, one = compute(replace(FULL, views=1), augmented())
+    _, three = compute(replace(FULL, views=3), augmented())
+    assert one.passes["train"] == three.passes["train"] > 0
 
 
 # Augmented views.
@@ -383,12 +411,40 @@ def test_views_are_the_same_for_all_jobs_and_leave_their_random_numbers_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_which_image_is_changed_how_depends_on_the_batches():
+    policy, backbone, top, images = augmented()
+    caching = replace(FULL, views=2)
+    compute(caching, (policy, backbone, top, images))
+    larger = Images(SOURCE, backbone.input, LIGHT, batch_size=6, workers=0)
+    _, again = compute(caching, (policy, backbone, top, larger))
+    assert not again.hit
+
+
+def test_an_augmentation_that_cannot_be_told_from_others_is_not_kept():
+    class Own:
+        def __call__(self, images):
+            return images
+
+    once, computed = compute(replace(FULL, views=2), augmented(Own()))
+    assert computed is None
+    assert "__repr__" in once.reason
+
+
+def test_an_image_that_is_changed_while_it_is_read_leaves_nothing(tmp_path, monkeypatch):
+    parts = made()
+    prints = itertools.count()
+    monkeypatch.setattr(Images, "fingerprint", lambda *_: str(next(prints)))
+    with pytest.raises(RegraftError, match="train images were changed while they were read"):
+        compute(FULL, parts)
+    assert not [*features_folder().rglob("*.npy")]
+
+
 def test_training_does_not_change_what_is_stored(tmp_path):
     parts = made(keep=2)
-    once, computed = compute(AUTO, parts)
+    once, computed = compute(FULL, parts)
     before = {path: path.read_bytes() for path in features_folder().rglob("*.npy")}
     rows, _ = computed.data.tensors["train"]
     parts[1].train()
-    once.cut.suffix(rows.float()).sum().backward()
+    once.cut.suffix(rows).sum().backward()
     assert before == {path: path.read_bytes() for path in features_folder().rglob("*.npy")}
     assert len(before) == 3

@@ -66,7 +66,8 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         logits = self(inputs)
         loss = self.loss(logits, labels)
-        self.train_loss.update(loss.detach(), len(labels))
+        # Once per image: an unchecked mean takes no weights (torchmetrics #3434).
+        self.train_loss.update(loss.detach().expand(len(labels)))
         self.train_acc.update(logits, labels)
         if self.trainer.is_last_batch:  # of an epoch: to log takes longer than a head's step
             log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
@@ -90,6 +91,7 @@ class Classifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.backbone, self.plan, self.head)
+        self._refuse_to_clip_scaled_gradients(optimizer)
         schedule = self.make_scheduler(optimizer, self._steps())
         return {
             "optimizer": optimizer,
@@ -109,15 +111,9 @@ class Classifier(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Lightning's, for fused optimizers too.
-
-        Under mixed precision it refuses them, since they undo a gradient scaler's scale only in
-        their step (Lightning #21435); bfloat16 has no scaler.
-        """
+        """Lightning's, which refuses fused optimizers in any mixed precision (its #21435)."""
         precision: Any = self.trainer.precision_plugin
         algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
-        if getattr(precision, "scaler", None) is not None and optimizer.defaults.get("fused"):
-            raise RegraftError("trainer.precision=16-mixed needs optimizer.fused=false")
         Precision.clip_gradients(precision, optimizer, gradient_clip_val or 0.0, algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -140,6 +136,15 @@ class Classifier(pl.LightningModule):
             raise RegraftError(
                 f"the checkpoint knows other classes ({', '.join(stored[:3])} …) than the data "
                 f"({', '.join(self.classes[:3])} …); use the data it was trained on"
+            )
+
+    def _refuse_to_clip_scaled_gradients(self, optimizer: Optimizer) -> None:
+        """A fused optimizer undoes a gradient scaler's scale in its step, after the clipping."""
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled and optimizer.defaults.get("fused") and self.trainer.gradient_clip_val:
+            raise RegraftError(
+                f"trainer.precision={self.trainer.precision} clips gradients of optimizers that "
+                "are not fused: add optimizer.fused=false, or use trainer.precision=bf16-mixed"
             )
 
     def _kept_tensors(self) -> list[str]:

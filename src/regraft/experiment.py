@@ -55,7 +55,8 @@ def run(cfg: DictConfig) -> float:
         # What there is: a network in stages, and images brought to the size it wants to see.
         strategy = build(cfg.strategy)
         backbone = copy.deepcopy(build_once(cfg.backbone, cfg.seed))
-        pl.seed_everything(cfg.seed, verbose=False)  # as if it had been built or had not
+        # Once more, as if the backbone had been built here, or had not.
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
         source = build(cfg.data, cfg.seed)
         images: Images = build(cfg.loader, source, backbone.input, build(cfg.augment))
         record.call_it(backbone=backbone.name, data=source.name)
@@ -81,7 +82,8 @@ def run(cfg: DictConfig) -> float:
         if weights is None and plan.indices("keep", "tune"):
             log.warning("the weights are random, so nothing that was learned is kept or tuned")
         watch = partial(watched, console)
-        computed = features.compute(caching, once.cut, backbone, images, trainer, watch)
+        once, computed = features.compute(caching, once, backbone, images, trainer, watch)
+        record.add(plan=plan.rows(backbone, ratios, cached=once.stages), features=once.reason)
         collect.refuse_unless_cached(strategy, plan, once.reason, computed)
 
         # Train, on what was computed once or on the images.

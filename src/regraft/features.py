@@ -8,7 +8,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Annotated, Any, Literal
@@ -23,7 +23,9 @@ from regraft.backbone import Backbone
 from regraft.batches import Features
 from regraft.cut import Cut
 from regraft.cut import cut as cut_above
+from regraft.data.augment import Light
 from regraft.data.images import Images, SplitName, Watch, as_tensor
+from regraft.data.transforms import READER
 from regraft.errors import RegraftError
 from regraft.fingerprint import key
 from regraft.head import Head
@@ -88,12 +90,13 @@ def _decide(
         return Decision(
             None, "augment changes images in every epoch; features.views=8 keeps 8 versions of each"
         )
+    if images.augment is not None and " at 0x" in repr(images.augment):
+        return Decision(None, "augment does not say what it does: it needs a __repr__ of its own")
     made = cut_above(backbone, plan.leading_kept, head.takes)
     if not made.stages:
         return Decision(None, made.note or "the backbone cannot be cut")
     each = math.prod(made.shape) * np.dtype(caching.dtype).itemsize
-    size = sum(images.sizes[split] * max(1, views(caching, images, split)) for split in SPLITS)
-    size *= each
+    size = each * sum(images.sizes[split] * copies(caching, images, split) for split in SPLITS)
     what = f"{decimal(size)}, {'×'.join(map(str, made.shape))} {caching.dtype} per image"
     if not caching.store.fits(size):
         return Decision(None, f"{what}, is more than features.max_gb={caching.max_gb:g}")
@@ -101,9 +104,14 @@ def _decide(
     return Decision(made, f"first {made.stages} of {len(plan.actions)} stages: {what}{note}")
 
 
-def views(caching: Caching, images: Images, split: SplitName) -> int:
-    """How many random versions of each image are kept; 0 where images are taken as they are."""
-    return caching.views if images.augment is not None and split == "train" else 0
+def augmentation(images: Images, split: SplitName) -> Light | None:
+    """What makes the random versions of a split's images; None where they are taken as they are."""
+    return images.augment if split == "train" else None
+
+
+def copies(caching: Caching, images: Images, split: SplitName) -> int:
+    """How many versions of each image are kept."""
+    return caching.views if augmentation(images, split) is not None else 1
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class Computed:
     hit: bool  # whether nothing had to be computed
     bytes: int
     seconds: float  # spent here, on computing, waiting or reading
-    passes: dict[SplitName, float]  # seconds that sending a split through the stages takes
+    passes: dict[SplitName, float]  # seconds that sending a split through the stages once takes
 
 
 def cost(computed: Computed | None, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
@@ -138,18 +146,19 @@ def cost(computed: Computed | None, history: Sequence[Mapping[str, float]]) -> d
 
 def compute(
     caching: Caching,
-    cut: Cut | None,
+    once: Decision,
     backbone: Backbone,
     images: Images,
     trainer: pl.Trainer,
     watch: Watch,
-) -> Computed | None:
+) -> tuple[Decision, Computed | None]:
     """The cut's activations for every image, from the store or through the network, once.
 
-    None without a cut; and, with a line in the log, if they cannot be kept (see NotStoredError).
+    None without a cut; and, with a line in the log and a decision that says why, if they cannot
+    be kept. Raises NotStoredError for that with `features=on`.
     """
-    if cut is None:
-        return None
+    if (cut := once.cut) is None:
+        return once, None
     started = time.perf_counter()
     # Where the images will be sent through, and in which precision, decides on the last digits.
     trainer.precision_plugin.convert_module(backbone.to(trainer.strategy.root_device)).eval()
@@ -160,8 +169,10 @@ def compute(
             split: _split(caching, common, cut, images, split, trainer, watch) for split in SPLITS
         }
     except NotStoredError as error:
+        if caching.use == "on":
+            raise
         _log.warning("%s; frozen stages are computed in every epoch", error)
-        return None
+        return Decision(None, str(error)), None
     finally:
         backbone.train()  # Lightning trains modules in the mode that it finds them in
     size = sum(array.nbytes for array, _ in found.values())
@@ -171,13 +182,14 @@ def compute(
         split: (as_tensor(array).to(device), images.labels(split).to(device))
         for split, (array, _) in found.items()
     }
-    return Computed(
+    computed = Computed(
         Features(tensors, images.batch_size),
         hit=backbone.images_forwarded == before,
         bytes=size,
         seconds=time.perf_counter() - started,
         passes={split: seconds for split, (_, seconds) in found.items()},
     )
+    return once, computed
 
 
 def _split(
@@ -189,26 +201,34 @@ def _split(
     trainer: pl.Trainer,
     watch: Watch,
 ) -> tuple[np.ndarray, float]:
-    """A split's activations, memory-mapped, and the seconds that it took to compute them."""
-    count = views(caching, images, split)
-    shape = (images.sizes[split] * max(1, count), *cut.shape)
-    augment = [repr(images.augment), count] if count else None
-    about = {
-        "backbone": common["network"],
-        "stages": f"first {cut.stages} stages",
-        "data": f"{images.source.name} {split}",
-    }
-    for dtype in dict.fromkeys((caching.dtype, "float32")):
-        name = key_of(common, images.fingerprint(split), augment, dtype)
-        batches = math.ceil(images.sizes[split] / images.batch_size) * max(1, count)
-        chunks = _forward(cut, images, split, count, trainer, dtype)
-        chunks = watch(chunks, batches, f"frozen stages, {split}")
+    """A split's activations, memory-mapped, and the seconds of one pass through the stages."""
+    augment, count = augmentation(images, split), copies(caching, images, split)
+    shape = (images.sizes[split] * count, *cut.shape)
+    # The batches' sizes decide what is drawn for which image.
+    drawn = None if augment is None else [repr(augment), count, images.batch_size]
+    ways = [
+        (stored, key_of(common, images.fingerprint(split), drawn, kind))
+        for stored, kind in ((caching.dtype, caching.dtype), ("float32", "beyond float16"))
+    ]
+    if caching.store.entry(ways[1][1]):  # half precision was tried, and does not do
+        ways.reverse()
+    for dtype, name in ways:
+        about: dict[str, Any] = {
+            "backbone": common["network"],
+            "stages": f"first {cut.stages} stages",
+            "data": f"{images.source.name} {split}",
+            "forward_s": 0.0,
+        }
+        batches = math.ceil(images.sizes[split] / images.batch_size) * count
+        made = images.unchanged(split, _forward(cut, images, split, count, trainer, dtype, about))
+        chunks = watch(made, batches, f"frozen stages, {split}")
         try:
             array = caching.store.compute(name, shape, dtype, chunks, about)
         except _TooLargeForHalfError:
             continue
         entry = caching.store.entry(name)
-        return array, float(entry.record.get("seconds", 0.0)) if entry else 0.0
+        spent = entry.record.get("about", {}).get("forward_s", 0.0) if entry else 0.0
+        return array, float(spent) / count
     raise AssertionError("full precision holds every activation")
 
 
@@ -218,23 +238,34 @@ class _TooLargeForHalfError(Exception):
 
 @torch.no_grad()
 def _forward(
-    cut: Cut, images: Images, split: SplitName, views: int, trainer: pl.Trainer, dtype: str
-) -> Iterable[np.ndarray]:
+    cut: Cut,
+    images: Images,
+    split: SplitName,
+    copies: int,
+    trainer: pl.Trainer,
+    dtype: str,
+    about: dict[str, Any],
+) -> Iterator[np.ndarray]:
+    """A split's activations in batches; the seconds spent here, not on reading, go to `about`."""
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
-    for view in range(max(1, views)):
+    augment = augmentation(images, split)
+    for copy in range(copies):
         for number, (inputs, _) in enumerate(images.loader(split, shuffle=False)):
+            started = time.perf_counter()
             inputs = inputs.to(device)
-            if views and images.augment is not None:
+            if augment is not None:
                 with torch.random.fork_rng():
-                    torch.manual_seed(number * views + view)  # of no job: all share the views
-                    inputs = images.augment(inputs)
+                    torch.manual_seed(number * copies + copy)  # of no job: all share the copies
+                    inputs = augment(inputs)
             with precision.forward_context():
                 normal = precision.convert_input(images.input.normalize(inputs))
                 activations = cut.prefix(normal).float()
             kept = activations.to(getattr(torch, dtype))
             if kept.isinf().any() and not activations.isinf().any():
                 raise _TooLargeForHalfError
-            yield kept.cpu().numpy()
+            rows = kept.cpu().numpy()
+            about["forward_s"] += time.perf_counter() - started
+            yield rows
 
 
 def key_of(common: dict[str, Any], images: str, augment: Any, dtype: str) -> str:
@@ -248,6 +279,7 @@ def of_all_splits(
     """What activations depend on besides the images: another value of any is another key."""
     return {
         "layout": LAYOUT,
+        "reader": READER,
         "network": backbone.name,
         "stages": [stage.name for stage in backbone.stages[: cut.stages]],
         "weights": weights_hash(backbone, cut.stages),
@@ -261,9 +293,14 @@ def of_all_splits(
 
 
 def weights_hash(backbone: Backbone, stages: int) -> str:
-    """SHA-256 over names, shapes, types and bytes of the first stages' parameters and buffers."""
+    """SHA-256 over names, shapes, types and bytes of the first stages' parameters and buffers.
+
+    Also of buffers that no state dict holds.
+    """
     digest = hashlib.sha256()
-    state = backbone.net.state_dict()
+    net = backbone.net
+    state = dict(net.named_parameters(remove_duplicate=False))
+    state |= dict(net.named_buffers(remove_duplicate=False))
     for stage in backbone.stages[:stages]:
         for name in stage.tensors:
             if name in state:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from regraft.errors import RegraftError
+
 SWEEP = "sweep.json"  # in a sweep's folder: how many jobs it is to have
 
 
@@ -25,6 +27,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def cache_folder() -> Path:
-    """REGRAFT_CACHE, or the place where users' caches belong; it need not exist yet."""
+    """REGRAFT_CACHE, or the place where users' caches belong; it need not exist yet.
+
+    Raises RegraftError where that would be a home folder, and there is none.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("REGRAFT_CACHE") or f"{base}/regraft").expanduser()
+    try:
+        return Path(os.environ.get("REGRAFT_CACHE") or f"{base}/regraft").expanduser()
+    except RuntimeError as error:
+        raise RegraftError("no home folder for the cache: set REGRAFT_CACHE to a folder") from error

@@ -65,9 +65,9 @@ class Store:
 
         Nothing is drawn from `chunks` if the array is there, or comes from another process, for
         which this one waits. A damaged entry is replaced. `about` is plain data for people to
-        read. Raises NotStoredError for a full disk, a folder that cannot be written and an array
-        beyond the budget, ValueError for chunks that do not make the array, and what `chunks`
-        raises.
+        read, written down once all chunks are drawn. Raises NotStoredError for a full disk, a
+        folder that cannot be written and an array beyond the budget, ValueError for chunks that
+        do not make the array, and what `chunks` raises.
         """
         check_plain(about, "about")
         nbytes = math.prod(shape) * np.dtype(dtype).itemsize
@@ -108,7 +108,8 @@ class Store:
         """Remove what dead writers left, what was not used since that time (seconds since 1970),
         and then the least recently used until `max_bytes` are left; returns what was removed.
 
-        What is being written stays. A process that has an array open can go on reading it.
+        What is being written stays. A process of this machine that has an array open can go on
+        reading it; over a network file system it may lose it.
         """
         removed = []
         entries = self.entries()

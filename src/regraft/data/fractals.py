@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from filelock import FileLock
 
+from regraft.errors import RegraftError
 from regraft.paths import cache_folder
 
 Role = Literal["source", "target"]
@@ -95,8 +96,8 @@ def cached(
         if images is not None:
             return images
         reason = "the file written there cannot be read back"
-    except (OSError, RuntimeError, NotImplementedError) as error:
-        # RuntimeError: no home folder; NotImplementedError: a file system without locks.
+    except (OSError, RegraftError, NotImplementedError) as error:
+        # RegraftError: no home folder; NotImplementedError: a file system without locks.
         reason = str(error)
     _log.warning("fractals are rendered in memory, not cached: %s (set REGRAFT_CACHE)", reason)
     images = render(role, classes, per_class, **choices)

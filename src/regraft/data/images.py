@@ -18,7 +18,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from regraft.data.augment import Light
 from regraft.data.sources import Source, Split
-from regraft.data.transforms import InputConfig, read_image
+from regraft.data.transforms import READER, InputConfig, read_image
+from regraft.errors import RegraftError
 from regraft.fingerprint import key
 from regraft.store import NotStoredError, Store
 
@@ -27,6 +28,7 @@ SplitName = Literal["train", "val", "test"]
 # Shows how far one is in so many chunks, and what is being done with them.
 Watch = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
 
+READ_BY = ("pillow", "torch", "torchvision")  # libraries whose versions change pixels
 _HELD_BYTES = 2**30  # up to here, arrays are fitted once and held; beyond, whenever they are read
 _log = logging.getLogger(__name__)
 _CHUNK = 1024  # images that are fitted together, so that a memory map is read piece by piece
@@ -90,6 +92,16 @@ class Images(pl.LightningDataModule):
         """What differs once a byte of any image of the split differs."""
         return self.datasets[split].split.fingerprint
 
+    def unchanged(self, split: SplitName, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same chunks; RegraftError at their end if a file of the split has changed meanwhile.
+
+        What was made of it would be kept under the fingerprint of what it was before.
+        """
+        before = self.fingerprint(split)
+        yield from chunks
+        if self.fingerprint(split) != before:
+            raise RegraftError(f"{split} images were changed while they were read; start again")
+
     def keep_decoded(self, store: Store, watch: Watch) -> None:
         """Read image files, and arrays too large to be held, once for all epochs and jobs.
 
@@ -102,12 +114,14 @@ class Images(pl.LightningDataModule):
         for split in missing:
             data, loader = self.datasets[split], self.loader(split)
             name = key(
+                reader=READER,
                 images=self.fingerprint(split),
                 input=asdict(self.input),
-                versions={name: metadata.version(name) for name in ("pillow", "torchvision")},
+                versions={name: metadata.version(name) for name in READ_BY},
             )
             shape = (len(data), 3, *self.input.size)
             pixels = watch((x.numpy() for x, _ in loader), len(loader), f"reading {split} images")
+            pixels = self.unchanged(split, pixels)
             about = {"stages": "images as they are read", "data": f"{self.source.name} {split}"}
             try:
                 data.kept = as_tensor(store.compute(name, shape, np.uint8, pixels, about))

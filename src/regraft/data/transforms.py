@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from regraft.errors import RegraftError
 
+READER = 1  # of how images are read and fitted; with another number, nothing kept is known
 _INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
 _CROP_MODES = ("center", "squash", "border")
 Pixels = TypeVar("Pixels", Image.Image, Tensor)
