@@ -1,12 +1,13 @@
 """Whole-process time of the commands that people type."""
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+REPOSITORY = Path(__file__).parents[1]
 COMMANDS = {
     "python train.py --help": ["--help"],
     "python train.py --cfg job": ["--cfg", "job"],
@@ -20,13 +21,22 @@ def measure(runs: int = 5) -> dict[str, list[float]]:
     for number in range(runs + 1):
         for name, words in COMMANDS.items():
             with tempfile.TemporaryDirectory() as folder:
-                start = time.perf_counter()
-                subprocess.run(
-                    [sys.executable, str(TRAIN), *words],
-                    cwd=folder,
-                    check=True,
-                    capture_output=True,
-                )
+                spent = train(words, Path(folder))
                 if number:
-                    seconds[name].append(time.perf_counter() - start)
+                    seconds[name].append(spent)
     return seconds
+
+
+def train(words: list[str], folder: Path) -> float:
+    """Seconds of `python train.py <words>` of this checkout, in a folder; fails if it does."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"train.py {' '.join(words)}: {done.stderr}")
+    return time.perf_counter() - start

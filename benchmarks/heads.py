@@ -7,17 +7,16 @@ measured and the sweep extrapolated.
 """
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
+import commands
 import peers
 import task
-from commands import TRAIN
 from torch import nn
 
 from regraft.data.images import Images
@@ -114,14 +113,7 @@ def _command(words: list[str], jobs: int, epochs: int, launcher: str) -> float:
     rates = ",".join(f"{3e-4 * 1.05**number:.3g}" for number in range(jobs))
     axes = [f"optimizer.lr={rates}", f"trainer.max_epochs={epochs}", f"hydra/launcher={launcher}"]
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, str(TRAIN), "-m", *words, *axes],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-        return time.perf_counter() - started
+        return commands.train(["-m", *words, *axes], Path(folder))
 
 
 def _one_pass(images: Images) -> float:

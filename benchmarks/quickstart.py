@@ -1,26 +1,16 @@
 """The sweep behind `make quickstart`, and what its jobs spend beside training."""
 
 import json
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+import commands
 
 
 def measure() -> dict[str, list[float]]:
     """Seconds of the whole command, and per job: wall time, and wall time less training."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, str(TRAIN), "-m", "sweep=quadrants"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-        whole = time.perf_counter() - start
+        whole = commands.train(["-m", "sweep=quadrants"], Path(folder))
         found = [json.loads(p.read_text()) for p in Path(folder).rglob("result.json")]
     plain = [r["cost"] for r in found if r["choices"]["strategy"] != "collect"]
     collect = [r["cost"] for r in found if r["choices"]["strategy"] == "collect"]

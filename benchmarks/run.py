@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import warnings
 from importlib import import_module
@@ -30,7 +31,7 @@ def main() -> None:
         "",
         f"{platform.machine()}, {_processor()}, {threads} cores, "
         f"Python {platform.python_version()}, "
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, commit {_commit()}",
         "",
         "| figure | median | smallest | largest | runs |",
         "|---|---|---|---|---|",
@@ -48,6 +49,13 @@ def main() -> None:
 
 def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _commit() -> str:
+    """Of this checkout; "dirty" where it is not what was committed."""
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, cwd=RESULTS, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def _processor() -> str:
