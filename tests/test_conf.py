@@ -19,6 +19,7 @@ OPTIONS = [
 OVERLAYS = ("strategy", "quadrant", "preset", "sweep", "debug")
 NEEDED = {
     ("data", "image_folder"): ["data.root=x"],
+    ("data", "manifest"): ["data.path=x.csv"],
     ("backbone", "timm"): ["backbone.name=resnet18"],
     ("freeze", "custom"): ["freeze.actions=[keep,keep,tune,tune,tune]"],
 }

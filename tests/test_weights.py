@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from regraft import weights
 from regraft.backbone import Backbone
 from regraft.errors import RegraftError
 
@@ -117,3 +118,17 @@ def test_without_network_and_file_the_three_ways_out_are_named_at_once(monkeypat
     for way in ("HF_HOME", "backbone.weights=<file>", "backbone.weights=random"):
         assert way in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("licence", "warned"), [("cc-by-nc-4.0", 1), ("other", 1), ("Apache-2.0", 0), (None, 0)]
+)
+def test_a_licence_that_forbids_things_is_named_once(licence, warned, monkeypatch, caplog):
+    weights._warn_of.cache_clear()
+    net = Backbone(name="fractal_resnet", weights="pretrained")
+    monkeypatch.setitem(net.net.pretrained_cfg, "license", licence)
+    for _ in range(2):
+        assert net.graft(pretrained=[0]).license == licence
+    assert caplog.text.count("licence") == warned
+    if warned:
+        assert f"has the licence {licence}" in caplog.text

@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # timm and the hub's client would retry for about 47 s before they say that there is no network.
 REACH_S = 2.5
+
+PERMISSIVE = ("apache", "bsd", "mit", "isc", "cc0", "cc-by-4.0", "unlicense")
 
 # Wrappers under which a trunk is found in checkpoints: ours, Lightning's, DDP's.
 PREFIXES = ("backbone.net.", "net.", "model.", "module.", "backbone.")
@@ -57,7 +59,14 @@ def load(name: str, weights: str, net: nn.Module) -> Weights:
     stat = path.stat()
     read, sha256 = _read(path, weights, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     state = _fit(dict(read), net, config, f"backbone.weights={weights}")
+    _warn_of(str(source), licence)
     return Weights(source=str(source), sha256=sha256, license=licence, tensors=state)
+
+
+@cache  # once for a sweep's jobs
+def _warn_of(source: str, licence: str | None) -> None:
+    if licence and not licence.lower().startswith(PERMISSIVE):
+        log.warning("%s has the licence %s: read it before you publish or sell", source, licence)
 
 
 @lru_cache(maxsize=1)

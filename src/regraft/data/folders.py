@@ -1,26 +1,20 @@
 """Images of one's own: a folder of class folders, read as a source or refused in one line."""
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Gt, Lt
 
 from regraft.data import subset
-from regraft.data.sources import PerClass, Seed, Source, Split
+from regraft.data.sources import SPLITS, Fraction, PerClass, Seed, Source, Split, natural
 from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
-_SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
 _NOT_OURS = {"Thumbs.db", "__MACOSX", "@eaDir", "lost+found"}
-
-Fraction = Annotated[float, Gt(0), Lt(1)]
 
 
 def image_folder(
@@ -107,7 +101,7 @@ def _split_folders(base: Path) -> dict[str, Path]:
     inside = [path for path in _entries(base) if path.is_dir()]
     found: dict[str, Path] = {}
     for path in inside:
-        if (split := _SPLITS.get(path.name.lower())) in found:
+        if (split := SPLITS.get(path.name.lower())) in found:
             raise RegraftError(f"{base} has both '{found[split].name}' and '{path.name}'; keep one")
         if split:
             found[split] = path
@@ -195,18 +189,8 @@ def _entries(folder: Path) -> list[Path]:
         paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise RegraftError(f"{folder} cannot be read: {error.strerror}") from error
-    return sorted((path for path in paths if path.name not in _NOT_OURS), key=_natural)
-
-
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    """Sorts "class 2" before "class 10".
-
-    >>> [path.name for path in sorted([Path("b10"), Path("B2"), Path("a")], key=_natural)]
-    ['a', 'B2', 'b10']
-    """
-    pieces: list[str | int] = [*re.split(r"(\d+)", path.name.casefold())]
-    pieces[1::2] = map(int, pieces[1::2])
-    return pieces, path.name
+    ours = (path for path in paths if path.name not in _NOT_OURS)
+    return sorted(ours, key=lambda path: natural(path.name))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

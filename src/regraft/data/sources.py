@@ -1,21 +1,25 @@
 """Where images come from. Every source gives train, val and test, and names its classes once."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 from sklearn.datasets import load_digits
 
 from regraft.data import subset
 from regraft.data.fractals import cached
 from regraft.fingerprint import fingerprint
 
+SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
+
 PerClass = Annotated[int, Gt(0)] | None
 Count = Annotated[int, Gt(0)]
 Seed = Annotated[int, Ge(0)]
+Fraction = Annotated[float, Gt(0), Lt(1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +138,17 @@ def _fractals(
         val=split("val", test, val),
         test=split("test", 0, test),
     )
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Sorts "class 2" before "class 10".
+
+    >>> sorted(["b10", "B2", "a"], key=natural)
+    ['a', 'B2', 'b10']
+    """
+    pieces: list[str | int] = [*re.split(r"(\d+)", name.casefold())]
+    pieces[1::2] = map(int, pieces[1::2])
+    return pieces, name
 
 
 def _pick(values: tuple, indices: np.ndarray) -> tuple:

@@ -1,8 +1,10 @@
 """Which images: nested subsets and stratified splits, pure functions of labels and seed."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from regraft.errors import RegraftError
 
@@ -49,6 +51,41 @@ def split(
         for part, piece in zip(parts, np.split(shuffled, np.cumsum(sizes)[:-1]), strict=True):
             part.append(piece)
     return [np.sort(np.concatenate(part)) for part in parts]
+
+
+def split_groups(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    classes: Sequence[str],
+    *,
+    fractions: Sequence[float],
+    seed: int,
+) -> list[np.ndarray]:
+    """Like `split`, but images of one group stay together; parts are as large as that allows.
+
+    `groups` (N,) names each image's group. Raises RegraftError, naming it, for a class that the
+    groups keep out of a part.
+    """
+    rest, parts = np.arange(len(labels)), []
+    left = 1.0
+    for fraction in fractions:
+        folds = min(max(2, round(left / fraction)), len(np.unique(groups[rest])))
+        if folds < 2:
+            raise RegraftError("a split by group needs at least as many groups as it has parts")
+        folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a class with fewer images than folds
+            keep, take = next(folder.split(rest, labels[rest], groups[rest]))
+        parts.append(rest[take])
+        rest, left = rest[keep], left - fraction
+    for part in (rest, *parts):
+        absent = set(range(len(classes))) - set(labels[part].tolist())
+        if absent:
+            raise RegraftError(
+                f"class '{classes[min(absent)]}' has its images in too few groups for a split; "
+                "add groups, name the splits, or leave data.group_column=null"
+            )
+    return [rest, *parts]
 
 
 def _sizes(count: int, fractions: Sequence[float]) -> list[int]:

@@ -1,0 +1,229 @@
+"""Images of one's own, listed in a table: a row per image with its label, split and group."""
+
+import csv
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.data import subset
+from regraft.data.sources import SPLITS, Fraction, PerClass, Seed, Source, Split, natural
+from regraft.errors import RegraftError, did_you_mean
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns are called; a table without the last two has neither splits nor groups."""
+
+    path: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+@dataclass(frozen=True)
+class _Row:
+    number: int  # in the table, from 1; the header is not counted
+    path: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+def manifest(
+    seed: int,
+    *,
+    path: str,
+    root: str | None,
+    path_column: str,
+    label_column: str,
+    split_column: str | None,
+    group_column: str | None,
+    val_fraction: Fraction,
+    test_fraction: Fraction,
+    split_seed: Seed,
+    per_class: PerClass,
+) -> Source:
+    """The images that a CSV or Parquet file lists, with a label each.
+
+    Paths are relative to `root`, or else to the file's folder. What is missing of val and test is
+    split off train by class; images of one group (a patient, a burst of photographs) always stay
+    together. Raises RegraftError, naming the row or the column, for a table that is wrong.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise RegraftError(f"data.path={path}: there is no such file; give a CSV or Parquet file")
+    base = Path(root).expanduser() if root else file.parent
+    if not base.is_dir():
+        raise RegraftError(f"data.root={root}: there is no such folder")
+    columns = Columns(path_column, label_column, split_column, group_column)
+    stat = file.stat()
+    state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    whole = _manifest(file, base, columns, val_fraction, test_fraction, split_seed, state)
+    return whole.few(per_class, seed)
+
+
+@lru_cache(maxsize=2)
+def _manifest(
+    file: Path,
+    base: Path,
+    columns: Columns,
+    val_fraction: float,
+    test_fraction: float,
+    split_seed: int,
+    state: object,
+) -> Source:
+    """The table, which is not read again as long as the file is in the same `state`."""
+    rows = list(_rows(file, columns))
+    _refuse_strange_paths(rows, base, file)
+    indices = _given_splits(rows, file)
+    classes = tuple(sorted({rows[i].label for i in indices["train"]}, key=natural))
+    if len(classes) < 2:
+        raise RegraftError(f"{file} trains one class only, '{classes[0]}'; give at least two")
+    index = {name: number for number, name in enumerate(classes)}
+    for row in rows:
+        if row.label not in index:
+            hint = did_you_mean(row.label, classes) or "; add it to train or delete the row"
+            raise RegraftError(
+                f"{file}, row {row.number}: no training image has the label '{row.label}'{hint}"
+            )
+    labels = np.array([index[row.label] for row in rows], dtype=np.int64)
+    fractions = {"val": val_fraction, "test": test_fraction}
+    if missing := [name for name in fractions if name not in indices]:
+        train, parts = indices["train"], [fractions[name] for name in missing]
+        groups = [rows[i].group for i in train]
+        cut = _split(labels[train], classes, groups, parts, split_seed)
+        indices |= {name: train[i] for name, i in zip(["train", *missing], cut, strict=True)}
+        sizes = " and ".join(f"{len(indices[name])} images for {name}" for name in missing)
+        _log.info("%s: %s split off train (split_seed=%d)", file, sizes, split_seed)
+    _refuse_shared_groups(rows, indices, file)
+    paths = tuple(base / row.path for row in rows)
+    everything = Split(paths, labels, tuple(row.path for row in rows))
+    return Source(file.stem, classes, **{n: everything.take(i) for n, i in indices.items()})
+
+
+def _split(
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    groups: list[str | None],
+    fractions: list[float],
+    seed: int,
+) -> list[np.ndarray]:
+    if not any(groups):
+        return subset.split(labels, classes, fractions=fractions, seed=seed)
+    # An image without a group is a group of its own.
+    whole = np.array([group or f"\0{number}" for number, group in enumerate(groups)])
+    return subset.split_groups(labels, whole, classes, fractions=fractions, seed=seed)
+
+
+def _rows(file: Path, columns: Columns) -> Iterator[_Row]:
+    table = _parquet(file) if file.suffix.lower() in (".parquet", ".pq") else _csv(file)
+    first = next(table, None)
+    if first is None:
+        raise RegraftError(f"{file} has no rows")
+    for key in ("path", "label"):
+        name = getattr(columns, key)
+        if name not in first:
+            hint = did_you_mean(name, first) or f"; set data.{key}_column"
+            raise RegraftError(
+                f"{file} has no column '{name}', only {', '.join(map(repr, first))}{hint}"
+            )
+    for number, record in enumerate(_with(first, table), start=1):
+        text = {
+            key: "" if value is None else str(value).strip()
+            for key, value in ((k, record.get(n)) for k, n in vars(columns).items() if n)
+        }
+        for key in ("path", "label"):
+            if not text[key]:
+                raise RegraftError(f"{file}, row {number}: the {key} is empty")
+        split, group = text.get("split"), text.get("group")
+        yield _Row(number, text["path"], text["label"], split or None, group or None)
+
+
+def _with(first: dict[str, Any], rest: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    yield first
+    yield from rest
+
+
+def _csv(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            for record in csv.DictReader(stream, strict=True):
+                if None in record:
+                    raise RegraftError(f"{file} has a row of more fields than there are columns")
+                yield record
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RegraftError(f"{file} cannot be read as CSV in UTF-8: {error}") from error
+
+
+def _parquet(file: Path) -> Iterator[dict[str, Any]]:
+    if find_spec("pyarrow") is None:
+        raise RegraftError(f"reading {file.name} needs pyarrow: pip install 'regraft[parquet]'")
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        yield from parquet.read_table(file).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise RegraftError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _refuse_strange_paths(rows: list[_Row], base: Path, file: Path) -> None:
+    """Raises RegraftError for images that are not there, listed twice, or outside of `base`."""
+    seen: dict[str, int] = {}
+    absent = []
+    for row in rows:
+        if row.path in seen:
+            twice = f"rows {seen[row.path]} and {row.number}"
+            raise RegraftError(f"{file}, {twice}: '{row.path}' is listed twice; keep one")
+        seen[row.path] = row.number
+        if ".." in Path(row.path).parts:
+            raise RegraftError(
+                f"{file}, row {row.number}: '{row.path}' leads out of {base}; set data.root higher"
+            )
+        if not (base / row.path).is_file():
+            absent.append(row)
+    if absent:
+        others = len(absent) - 1
+        more = f", nor {'are' if others > 1 else 'is'} {others} other" + "s" * (others > 1)
+        more = more if others else ""
+        raise RegraftError(
+            f"{file}, row {absent[0].number}: '{absent[0].path}' is not in {base}{more}; "
+            "correct the rows, or set data.root to the folder that the paths begin in"
+        )
+
+
+def _given_splits(rows: list[_Row], file: Path) -> dict[str, np.ndarray]:
+    """The rows of each split that the table names; all are train where it names none."""
+    if not any(row.split for row in rows):
+        return {"train": np.arange(len(rows))}
+    found: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        name = SPLITS.get((row.split or "").lower())
+        if name is None:
+            known = "train, val or test"
+            raise RegraftError(
+                f"{file}, row {row.number}: split '{row.split or ''}' is not {known}"
+            )
+        found.setdefault(name, []).append(index)
+    if "train" not in found:
+        raise RegraftError(f"{file} has no row of split train")
+    return {name: np.array(indices) for name, indices in found.items()}
+
+
+def _refuse_shared_groups(rows: list[_Row], indices: dict[str, np.ndarray], file: Path) -> None:
+    home: dict[str, str] = {}
+    for name, members in indices.items():
+        for row in (rows[i] for i in members):
+            if row.group and home.setdefault(row.group, name) != name:
+                raise RegraftError(
+                    f"{file}, row {row.number}: group '{row.group}' is in {home[row.group]} and "
+                    f"in {name}; a group stays in one split, or the test is no test"
+                )
