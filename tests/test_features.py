@@ -448,3 +448,9 @@ def test_training_does_not_change_what_is_stored(tmp_path):
     once.cut.suffix(rows).sum().backward()
     assert before == {path: path.read_bytes() for path in features_folder().rglob("*.npy")}
     assert len(before) == 3
+
+
+def test_half_precision_only_rounds():
+    half, full = (compute(caching, made())[1].data.tensors["train"][0] for caching in (AUTO, FULL))
+    assert (half.dtype, full.dtype) == (torch.float16, torch.float32)
+    torch.testing.assert_close(half.float(), full, rtol=1e-3, atol=1e-6)

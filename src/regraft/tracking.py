@@ -84,8 +84,8 @@ class Record:
                 self.result[key].update(part)
             else:
                 self.result[key] = part
-        if "plan" in parts:
-            self.tell(lambda run: run.config.update({"plan": parts["plan"]}))
+        if told := {name: parts[name] for name in ("plan", "weights") if parts.get(name)}:
+            self.tell(lambda run: run.config.update(told, allow_val_change=True))
 
     def tell(self, something: Callable[[Any], object]) -> None:
         """Do something with the W&B run, if there is one; its failure must not be the job's."""

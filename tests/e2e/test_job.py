@@ -123,6 +123,7 @@ def test_weights_and_biases_has_it_all(finished):
     assert "data.per_class=20" in config["overrides"]
     assert torch.__version__.startswith(config["versions"]["torch"])
     assert config["plan"][0]["action"] == "keep"
+    assert config["weights"]["sha256"] == result(run)["weights"]["sha256"]
     ours = {name: value for name, value in config.items() if not name.startswith("_wandb")}
     assert "${" not in json.dumps(ours)
     measured = [row["val/acc"] for row in found["history"] if "val/acc" in row]
