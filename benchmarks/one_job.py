@@ -29,7 +29,7 @@ PARTS = (
     ("decide and cut", "decide", "regraft/features.py"),
     ("print the plan", "show_plan", "regraft/summary.py"),
     ("find the features", "compute", "regraft/features.py"),
-    ("  hash of the weights", "weights_hash", "regraft/features.py"),
+    ("  hash of the weights", "weights_hash", "regraft/recipe.py"),
     ("  hash of the images", "fingerprint", "regraft/data/images.py"),
     ("fit", "fit", "trainer/trainer.py"),
     ("  steps", "advance", "loops/training_epoch_loop.py"),

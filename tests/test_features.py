@@ -12,7 +12,7 @@ from families import FAMILIES
 from jobs import run_job
 from PIL import Image
 
-from regraft import features, head, plan
+from regraft import features, head, plan, recipe
 from regraft.backbone import Backbone
 from regraft.data.augment import Light
 from regraft.data.images import Images
@@ -135,9 +135,9 @@ def keys(parts, dtype="float16", **options):
     policy, backbone, top, images = parts
     once = features.decide(AUTO, policy, backbone, top, images)
     backbone.eval()
-    common = features.of_all_splits(once.cut, backbone, images, trainer(**options))
+    common = recipe.of_all_splits(once.cut, backbone, images.input, trainer(**options))
     return {
-        features.key_of(common, images.fingerprint(name), None, dtype) for name in features.SPLITS
+        recipe.key_of(common, images.fingerprint(name), None, dtype) for name in features.SPLITS
     }
 
 
@@ -202,9 +202,9 @@ def test_the_order_of_images_is_part_of_the_key():
 
 def test_a_newer_library_is_a_miss(monkeypatch):
     before = keys(made())
-    for library in features.LIBRARIES:
-        versions = dict.fromkeys(features.LIBRARIES, "1.0") | {library: "2.0"}
-        monkeypatch.setattr("regraft.features.metadata.version", versions.__getitem__)
+    for library in recipe.LIBRARIES:
+        versions = dict.fromkeys(recipe.LIBRARIES, "1.0") | {library: "2.0"}
+        monkeypatch.setattr("regraft.recipe.metadata.version", versions.__getitem__)
         now = keys(made())
         assert not now & before
         before |= now

@@ -90,6 +90,13 @@ class Features(pl.LightningDataModule):
     def predict_dataloader(self) -> list[Batches]:
         return [self._in_order(split) for split in ("val", "test")]
 
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning's looks through a batch for tensors, which takes longer than a head's batch.
+        rows, labels = batch
+        return rows.to(device), labels.to(device)
+
     def _shuffled(self, rows: Tensor, labels: Tensor, passes: int) -> Batches:
         size, views = self.batch_size, self.views
         return Batches(rows, labels, size, shuffle=True, passes=passes, views=views)

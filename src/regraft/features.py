@@ -4,13 +4,11 @@ PyTorch's users ask for it since 2018; its key is everything that the output dep
 cannot go stale.
 """
 
-import hashlib
 import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,24 +17,21 @@ import torch
 from annotated_types import Ge, Gt
 from rich.filesize import decimal
 
+from regraft import recipe
 from regraft.backbone import Backbone
 from regraft.batches import Features
 from regraft.cut import Cut
 from regraft.cut import cut as cut_above
 from regraft.data.augment import Light
 from regraft.data.images import Images, SplitName, Watch, as_tensor
-from regraft.data.transforms import READER
 from regraft.errors import RegraftError
-from regraft.fingerprint import key
 from regraft.head import Head
 from regraft.paths import features_folder
 from regraft.plan import Plan
 from regraft.store import NotStoredError, Store
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy")  # whose versions change numbers
 ON_DEVICE = 2**31  # bytes
-LAYOUT = 1  # of what is stored; another number makes all that is stored unknown
 _log = logging.getLogger(__name__)
 
 
@@ -164,7 +159,7 @@ def compute(
     trainer.precision_plugin.convert_module(backbone.to(trainer.strategy.root_device)).eval()
     before = backbone.images_forwarded
     try:
-        common = of_all_splits(cut, backbone, images, trainer)
+        common = recipe.of_all_splits(cut, backbone, images.input, trainer)
         found = {
             split: _split(caching, common, cut, images, split, trainer, watch) for split in SPLITS
         }
@@ -207,7 +202,7 @@ def _split(
     # The batches' sizes decide what is drawn for which image.
     drawn = None if augment is None else [repr(augment), count, images.batch_size]
     ways = [
-        (stored, key_of(common, images.fingerprint(split), drawn, kind))
+        (stored, recipe.key_of(common, images.fingerprint(split), drawn, kind))
         for stored, kind in ((caching.dtype, caching.dtype), ("float32", "beyond float16"))
     ]
     if caching.store.entry(ways[1][1]):  # half precision was tried, and does not do
@@ -266,45 +261,3 @@ def _forward(
             rows = kept.cpu().numpy()
             about["forward_s"] += time.perf_counter() - started
             yield rows
-
-
-def key_of(common: dict[str, Any], images: str, augment: Any, dtype: str) -> str:
-    """The key of a split's activations, from a fingerprint of its images and what changes them."""
-    return key(**common, images=images, augment=augment, dtype=dtype)
-
-
-def of_all_splits(
-    cut: Cut, backbone: Backbone, images: Images, trainer: pl.Trainer
-) -> dict[str, Any]:
-    """What activations depend on besides the images: another value of any is another key."""
-    return {
-        "layout": LAYOUT,
-        "reader": READER,
-        "network": backbone.name,
-        "stages": [stage.name for stage in backbone.stages[: cut.stages]],
-        "weights": weights_hash(backbone, cut.stages),
-        "activation": list(cut.shape),
-        "dropped": [i for i in range(len(backbone.stages)) if not backbone.stage_parameters(i)],
-        "input": asdict(images.input),
-        "precision": trainer.precision,
-        "device": trainer.strategy.root_device.type,
-        "versions": {name: metadata.version(name) for name in LIBRARIES},
-    }
-
-
-def weights_hash(backbone: Backbone, stages: int) -> str:
-    """SHA-256 over names, shapes, types and bytes of the first stages' parameters and buffers.
-
-    Also of buffers that no state dict holds.
-    """
-    digest = hashlib.sha256()
-    net = backbone.net
-    state = dict(net.named_parameters(remove_duplicate=False))
-    state |= dict(net.named_buffers(remove_duplicate=False))
-    for stage in backbone.stages[:stages]:
-        for name in stage.tensors:
-            if name in state:
-                tensor = state[name].detach().cpu().contiguous()
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
