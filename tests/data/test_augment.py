@@ -62,7 +62,7 @@ class Seen(pl.LightningModule):
 
 @pytest.mark.parametrize("light", [LIGHT, None], ids=["light", "none"])
 def test_only_training_images_are_changed(light):
-    source = digits(0, per_class=2, split_seed=0)
+    source = digits(0, per_class=2, fraction=None, split_seed=0, fold=None, folds=5)
     shape = InputConfig((16, 16), (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
     data = Images(source, shape, light, batch_size=200, workers=0)
     model = Seen()

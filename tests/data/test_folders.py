@@ -24,6 +24,7 @@ def put(folder, count, *, suffix=".png"):
 
 def load(root, seed=0, **changes):
     choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
+    choices |= {"fold": None, "folds": 5, "fraction": None}
     return image_folder(seed, root=str(root), **(choices | changes))
 
 

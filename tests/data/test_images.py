@@ -50,6 +50,7 @@ def photos(tmp_path):
 
 def from_folder(root):
     choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
+    choices |= {"fold": None, "folds": 5, "fraction": None}
     return image_folder(0, root=str(root), **choices)
 
 
@@ -87,7 +88,7 @@ def fit(probe, data, **options):
 
 
 def test_what_is_fed_is_described():
-    data = make_images(digits(0, per_class=5, split_seed=0))
+    data = make_images(digits(0, per_class=5, fraction=None, split_seed=0, fold=None, folds=5))
 
     assert data.classes == tuple("0123456789")
     assert data.num_classes == 10
@@ -145,7 +146,7 @@ def test_no_training_image_is_alone_or_lost(count, batch_size):
 
 
 def test_large_arrays_are_fitted_batch_by_batch_to_the_same_pixels(monkeypatch):
-    source = digits(0, per_class=5, split_seed=0)
+    source = digits(0, per_class=5, fraction=None, split_seed=0, fold=None, folds=5)
     held = make_images(source)
     monkeypatch.setattr(room, "_HELD_BYTES", 0)
     lazy = make_images(source, workers=1)

@@ -28,7 +28,8 @@ def table(tmp_path):
 def load(path, **changes):
     columns = {f"{name}_column": name for name in ("path", "label", "split", "group")}
     choices = {"root": None, "val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}
-    return manifest(0, path=str(path), **(columns | choices | {"per_class": None} | changes))
+    choices |= {"per_class": None, "fold": None, "folds": 5, "fraction": None}
+    return manifest(0, path=str(path), **(columns | choices | changes))
 
 
 def one_line(path, **changes):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from regraft.data.sources import digits, fractals
+from regraft.data import sources
+from regraft.data.sources import fractals
 from regraft.errors import RegraftError
 
 
@@ -10,9 +11,14 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
 
 
+def digits(seed, **changes):
+    choices = {"split_seed": 0, "per_class": None, "fraction": None, "fold": None, "folds": 5}
+    return sources.digits(seed, **(choices | changes))
+
+
 def make_fractals(seed=0, **changes):
     counts = {"role": "target", "classes": 3, "train": 4, "val": 2, "test": 3}
-    choices = {"size": 16, "fractal_seed": 0, "per_class": None}
+    choices = {"size": 16, "fractal_seed": 0, "per_class": None, "fraction": None}
     return fractals(seed, **(counts | choices | changes))
 
 
@@ -49,12 +55,12 @@ def test_few_digits_change_with_the_seed_and_the_split_does_not():
 
 def test_few_keeps_images_labels_and_names_together():
     whole = digits(0, per_class=None, split_seed=0)
-    small = whole.few(3, seed=7)
+    small = whole.few(7, per_class=3, fraction=None)
     places = [whole.train.names.index(name) for name in small.train.names]
 
     assert np.array_equal(small.train.images, whole.train.images[places])
     assert np.array_equal(small.train.labels, whole.train.labels[places])
-    assert set(small.train.names) <= set(whole.few(9, seed=7).train.names)
+    assert set(small.train.names) <= set(whole.few(7, per_class=9, fraction=None).train.names)
     assert small.val is whole.val
 
 
@@ -92,3 +98,25 @@ def test_fractals_follow_role_and_fractal_seed_and_few_follows_the_seed():
     zero, one = (make_fractals(seed, train=20, per_class=2) for seed in (0, 1))
     assert zero.train.names != one.train.names
     assert np.array_equal(zero.test.images, one.test.images)
+
+
+def test_over_all_folds_each_digit_is_for_test_once_and_for_val_once():
+    folds = [digits(0, fold=fold) for fold in range(5)]
+    for name in ("test", "val"):
+        rows = [row.split("/")[1] for fold in folds for row in getattr(fold, name).names]
+        assert sorted(map(int, rows)) == list(range(1797))
+    for source in folds:
+        used = [row.split("/")[1] for split in splits(source) for row in split.names]
+        assert len(set(used)) == len(used) == 1797
+
+
+def test_a_fraction_keeps_at_least_one_image_of_each_class_and_lies_within_a_larger_one():
+    tenth, half = (digits(3, fraction=share).train for share in (0.1, 0.5))
+    assert abs(len(tenth) / 1258 - 0.1) < 0.01
+    assert set(tenth.names) < set(half.names)
+    assert np.bincount(digits(3, fraction=0.0001).train.labels).tolist() == [1] * 10
+
+
+def test_two_answers_to_how_many_are_refused():
+    with pytest.raises(RegraftError, match=r"per_class=5 and data.fraction=0.1 both say"):
+        digits(0, per_class=5, fraction=0.1)

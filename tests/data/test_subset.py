@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.data.subset import few, split
+from regraft.data.subset import Division, few, split
 from regraft.errors import RegraftError
 
 CLASSES = ("cat", "dog", "fox")
@@ -80,3 +80,47 @@ def test_a_class_smaller_than_the_split_is_named_with_the_number_needed():
 def test_fractions_that_leave_nothing_are_an_error(fractions):
     with pytest.raises(RegraftError, match="above 0 and their sum below 1"):
         split(LABELS, CLASSES, fractions=fractions, seed=0)
+
+
+def division(**changes):
+    choices = {"val_fraction": 0.1, "test_fraction": 0.2, "split_seed": 0, "fold": 0, "folds": 4}
+    return Division(**(choices | changes))
+
+
+def test_a_fold_is_stratified_and_the_next_one_is_for_val():
+    first, second = (division(fold=fold).parts(LABELS, CLASSES, ["val", "test"]) for fold in (0, 1))
+    assert first["val"].tolist() == second["test"].tolist()
+    assert np.abs(np.bincount(LABELS[first["test"]]) - np.array([30, 40, 50]) / 4).max() < 1
+    assert sorted(np.concatenate(list(first.values()))) == list(range(120))
+
+
+def test_where_test_is_given_the_fold_is_for_val():
+    parts = division().parts(LABELS, CLASSES, ["val"])
+    assert parts.keys() == {"train", "val"}
+    assert (len(parts["train"]), len(parts["val"])) == (90, 30)
+
+
+def test_folds_never_part_a_group():
+    groups = np.arange(120) // 3
+    parts = division().parts(np.sort(LABELS), CLASSES, ["val", "test"], groups)
+    homes = [set(groups[part]) for part in parts.values()]
+    assert not (homes[0] & homes[1] or homes[0] & homes[2] or homes[1] & homes[2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing", "message"),
+    [
+        ({"fold": 4}, ["test"], "data.fold=4: with data.folds=4 the folds are 0 to 3"),
+        ({"folds": 2}, ["val", "test"], "set data.folds=3 or more"),
+        ({}, [], "comes with train, val and test"),
+        ({"folds": 31}, ["test"], "class 'cat' has 30 images, fewer than data.folds=31"),
+    ],
+)
+def test_a_fold_that_cannot_be_had_is_one_line(changes, missing, message):
+    with pytest.raises(RegraftError, match=message):
+        division(**changes).parts(LABELS, CLASSES, missing)
+
+
+def test_more_folds_than_groups_are_refused():
+    with pytest.raises(RegraftError, match="fewer groups than folds"):
+        division(folds=9).parts(LABELS, CLASSES, ["test"], LABELS)

@@ -9,7 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from regraft.data import subset
-from regraft.data.sources import SPLITS, Fraction, PerClass, Seed, Source, Split, natural
+from regraft.data.sources import (
+    SPLITS,
+    Fold,
+    Folds,
+    Fraction,
+    PerClass,
+    Seed,
+    Share,
+    Source,
+    Split,
+    natural,
+)
 from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
 
@@ -24,7 +35,10 @@ def image_folder(
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
+    fold: Fold,
+    folds: Folds,
     per_class: PerClass,
+    fraction: Share,
 ) -> Source:
     """A folder with one sub-folder of images per class, or with such folders in train, val, test.
 
@@ -33,27 +47,31 @@ def image_folder(
     that is not one of these, naming the folder or the class.
     """
     base = _existing(root)
-    whole = _image_folder(base, val_fraction, test_fraction, split_seed, _state(base))
-    return whole.few(per_class, seed)
+    division = subset.Division(
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        fold=fold,
+        folds=folds,
+    )
+    whole = _image_folder(base, division, _state(base))
+    return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)
-def _image_folder(
-    base: Path, val_fraction: float, test_fraction: float, split_seed: int, state: object
-) -> Source:
+def _image_folder(base: Path, division: subset.Division, state: object) -> Source:
     """The folder, which is not scanned again as long as it is in the same `state`."""
     found = {name: _scan(folder) for name, folder in _split_folders(base).items()}
     classes = _classes(found["train"])
     for name in found.keys() - {"train"}:
         _check_classes(found[name], classes, split=name)
     splits = {name: _files(layout, classes, base) for name, layout in found.items()}
-    fractions = {"val": val_fraction, "test": test_fraction}
-    if missing := [name for name in fractions if name not in splits]:
-        whole, parts = splits["train"], [fractions[name] for name in missing]
-        indices = subset.split(whole.labels, classes, fractions=parts, seed=split_seed)
-        splits |= {n: whole.take(i) for n, i in zip(["train", *missing], indices, strict=True)}
-        sizes = " and ".join(f"{len(splits[name])} images for {name}" for name in missing)
-        _log.info("%s: %s split off train by class (split_seed=%d)", base, sizes, split_seed)
+    missing = [name for name in ("val", "test") if name not in splits]
+    if missing or division.fold is not None:
+        whole = splits["train"]
+        parts = division.parts(whole.labels, classes, missing)
+        splits |= {name: whole.take(indices) for name, indices in parts.items()}
+        _log.info("%s: %s", base, division.words({name: len(parts[name]) for name in missing}))
     return Source(base.resolve().name, classes, **splits)
 
 

@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 
 from regraft.data import subset
-from regraft.data.sources import SPLITS, Fraction, PerClass, Seed, Source, Split, natural
+from regraft.data.sources import (
+    SPLITS,
+    Fold,
+    Folds,
+    Fraction,
+    PerClass,
+    Seed,
+    Share,
+    Source,
+    Split,
+    natural,
+)
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -49,7 +60,10 @@ def manifest(
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
+    fold: Fold,
+    folds: Folds,
     per_class: PerClass,
+    fraction: Share,
 ) -> Source:
     """The images that a CSV or Parquet file lists, with a label each.
 
@@ -66,8 +80,15 @@ def manifest(
     columns = Columns(path_column, label_column, split_column, group_column)
     stat = file.stat()
     state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    whole = _manifest(file, base, columns, val_fraction, test_fraction, split_seed, state)
-    return whole.few(per_class, seed)
+    division = subset.Division(
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        fold=fold,
+        folds=folds,
+    )
+    whole = _manifest(file, base, columns, division, state)
+    return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)
@@ -75,9 +96,7 @@ def _manifest(
     file: Path,
     base: Path,
     columns: Columns,
-    val_fraction: float,
-    test_fraction: float,
-    split_seed: int,
+    division: subset.Division,
     state: object,
 ) -> Source:
     """The table, which is not read again as long as the file is in the same `state`."""
@@ -95,32 +114,24 @@ def _manifest(
                 f"{file}, row {row.number}: no training image has the label '{row.label}'{hint}"
             )
     labels = np.array([index[row.label] for row in rows], dtype=np.int64)
-    fractions = {"val": val_fraction, "test": test_fraction}
-    if missing := [name for name in fractions if name not in indices]:
-        train, parts = indices["train"], [fractions[name] for name in missing]
-        groups = [rows[i].group for i in train]
-        cut = _split(labels[train], classes, groups, parts, split_seed)
-        indices |= {name: train[i] for name, i in zip(["train", *missing], cut, strict=True)}
-        sizes = " and ".join(f"{len(indices[name])} images for {name}" for name in missing)
-        _log.info("%s: %s split off train (split_seed=%d)", file, sizes, split_seed)
+    missing = [name for name in ("val", "test") if name not in indices]
+    if missing or division.fold is not None:
+        train = indices["train"]
+        groups = _groups([rows[i].group for i in train])
+        parts = division.parts(labels[train], classes, missing, groups)
+        indices |= {name: train[part] for name, part in parts.items()}
+        _log.info("%s: %s", file, division.words({name: len(parts[name]) for name in missing}))
     _refuse_shared_groups(rows, indices, file)
     paths = tuple(base / row.path for row in rows)
     everything = Split(paths, labels, tuple(row.path for row in rows))
     return Source(file.stem, classes, **{n: everything.take(i) for n, i in indices.items()})
 
 
-def _split(
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    groups: list[str | None],
-    fractions: list[float],
-    seed: int,
-) -> list[np.ndarray]:
-    if not any(groups):
-        return subset.split(labels, classes, fractions=fractions, seed=seed)
-    # An image without a group is a group of its own.
-    whole = np.array([group or f"\0{number}" for number, group in enumerate(groups)])
-    return subset.split_groups(labels, whole, classes, fractions=fractions, seed=seed)
+def _groups(names: list[str | None]) -> np.ndarray | None:
+    """Each image's group, of its own where it has none; None if no image has one."""
+    if not any(names):
+        return None
+    return np.array([name or f"\0{number}" for number, name in enumerate(names)])
 
 
 def _rows(file: Path, columns: Columns) -> Iterator[_Row]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from sklearn.datasets import load_digits
 
 from regraft.data import subset
@@ -17,6 +17,9 @@ from regraft.fingerprint import fingerprint
 SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
 
 PerClass = Annotated[int, Gt(0)] | None
+Share = Annotated[float, Gt(0), Le(1)] | None
+Fold = Annotated[int, Ge(0)] | None
+Folds = Annotated[int, Ge(2)]
 Count = Annotated[int, Gt(0)]
 Seed = Annotated[int, Ge(0)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
@@ -64,34 +67,46 @@ class Source:
     val: Split
     test: Split
 
-    def few(self, per_class: int | None, seed: int) -> "Source":
-        """The same val and test with `per_class` training images of each class; None keeps all.
+    def few(self, seed: int, *, per_class: int | None, fraction: float | None) -> "Source":
+        """The same val and test with fewer training images: `per_class`, or a `fraction` by class.
 
         For one seed, fewer images lie within more. Raises RegraftError if a class has too few.
         """
-        if per_class is None:
+        if per_class is None and fraction is None:
             return self
-        chosen = subset.few(self.train.labels, self.classes, per_class=per_class, seed=seed)
+        labels = self.train.labels
+        chosen = subset.few(labels, self.classes, per_class=per_class, fraction=fraction, seed=seed)
         return replace(self, train=self.train.take(chosen))
 
 
-def digits(seed: int, *, per_class: PerClass, split_seed: Seed) -> Source:
+def digits(
+    seed: int,
+    *,
+    split_seed: Seed,
+    fold: Fold,
+    folds: Folds,
+    per_class: PerClass,
+    fraction: Share,
+) -> Source:
     """Scikit-learn's 1797 handwritten digits, 8 x 8 grey, split 70 : 10 : 20 by class."""
-    return _digits(split_seed).few(per_class, seed)
+    division = subset.Division(
+        val_fraction=0.1, test_fraction=0.2, split_seed=split_seed, fold=fold, folds=folds
+    )
+    return _digits(division).few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)
-def _digits(split_seed: int) -> Source:
+def _digits(division: subset.Division) -> Source:
     data = load_digits()
     images = np.round(data.images * (255 / 16)).astype(np.uint8)
     labels = data.target.astype(np.int64)
     classes = tuple(str(name) for name in data.target_names)
-    parts = subset.split(labels, classes, fractions=(0.1, 0.2), seed=split_seed)
-    train, val, test = (
-        Split(images[part], labels[part], tuple(f"{name}/{index}" for index in part))
-        for name, part in zip(("train", "val", "test"), parts, strict=True)
-    )
-    return Source("digits", classes, train, val, test)
+    parts = division.parts(labels, classes, ["val", "test"])
+    splits = {
+        name: Split(images[part], labels[part], tuple(f"{name}/{index}" for index in part))
+        for name, part in parts.items()
+    }
+    return Source("digits", classes, **splits)
 
 
 def fractals(
@@ -105,6 +120,7 @@ def fractals(
     size: Annotated[int, Ge(8)],
     fractal_seed: Seed,
     per_class: PerClass,
+    fraction: Share,
 ) -> Source:
     """Formula-driven images, `train`, `val` and `test` of each class, `size` pixels square.
 
@@ -112,7 +128,8 @@ def fractals(
     are the same images however many there are to train on.
     """
 
-    return _fractals(role, classes, train, val, test, size, fractal_seed).few(per_class, seed)
+    whole = _fractals(role, classes, train, val, test, size, fractal_seed)
+    return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)

@@ -1,30 +1,139 @@
 """Which images: nested subsets and stratified splits, pure functions of labels and seed."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from regraft.errors import RegraftError
 
 
-def few(labels: np.ndarray, classes: Sequence[str], *, per_class: int, seed: int) -> np.ndarray:
-    """Sorted indices of `per_class` images of each class; for one seed, fewer lie within more.
+def few(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    seed: int,
+    per_class: int | None = None,
+    fraction: float | None = None,
+) -> np.ndarray:
+    """Sorted indices of `per_class` images of each class, or of a `fraction` of them; all of them
+    with neither. For one seed, fewer lie within more; a fraction leaves at least one of each class.
 
-    Raises RegraftError naming a class that has not so many.
+    Raises RegraftError for both at once, and naming a class that has too few.
     """
-    if per_class < 1:
+    if per_class is not None and fraction is not None:
+        raise RegraftError(
+            f"data.per_class={per_class} and data.fraction={fraction:g} both say how many images "
+            "to train on; set one of them to null"
+        )
+    if per_class is not None and per_class < 1:
         raise RegraftError(f"data.per_class={per_class}: take at least 1 image per class")
     chosen = []
     for name, shuffled in _shuffled(labels, classes, seed):
-        if len(shuffled) < per_class:
+        count = len(shuffled)
+        if fraction is not None:
+            count = max(1, round(fraction * count))
+        if per_class is not None:
+            count = per_class
+        if len(shuffled) < count:
             raise RegraftError(
                 f"data.per_class={per_class}, but class '{name}' has {len(shuffled)} training "
                 f"images; set data.per_class={max(1, len(shuffled))} or less, or add images"
             )
-        chosen.append(shuffled[:per_class])
+        chosen.append(shuffled[:count])
     return np.sort(np.concatenate(chosen))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How images that have no split of their own are divided, as the keys of `data` say it.
+
+    By fractions; or, where a `fold` is given, in so many `folds` of equal size: one is for test and
+    the next for val, and over all folds each image is for test once. Images of one group stay
+    together.
+    """
+
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+    fold: int | None
+    folds: int
+
+    def parts(
+        self,
+        labels: np.ndarray,
+        classes: Sequence[str],
+        missing: Sequence[str],
+        groups: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Sorted indices of "train" and of each of the `missing` splits, all with every class.
+
+        `groups` (N,) names each image's group. Raises RegraftError where that cannot be done.
+        """
+        if self.fold is None:
+            fractions = [getattr(self, f"{name}_fraction") for name in missing]
+            if groups is None:
+                found = split(labels, classes, fractions=fractions, seed=self.split_seed)
+            else:
+                found = split_groups(
+                    labels, groups, classes, fractions=fractions, seed=self.split_seed
+                )
+            return dict(zip(["train", *missing], found, strict=True))
+        self._check(missing)
+        folds = self._folds(labels, classes, groups)
+        held = {
+            name: folds[(self.fold + step) % self.folds]
+            for step, name in enumerate(reversed(missing))
+        }
+        rest = np.setdiff1d(np.arange(len(labels)), np.concatenate(list(held.values())))
+        found_parts = {"train": rest, **held}
+        _refuse_absent(found_parts.values(), labels, classes)
+        return found_parts
+
+    def words(self, sizes: Mapping[str, int]) -> str:
+        """What was split off, for the log."""
+        counts = " and ".join(f"{size} images for {name}" for name, size in sizes.items())
+        how = f"fold {self.fold} of {self.folds}, " if self.fold is not None else ""
+        return f"{counts} split off train ({how}split_seed={self.split_seed})"
+
+    def _check(self, missing: Sequence[str]) -> None:
+        if not missing:
+            raise RegraftError(
+                f"data.fold={self.fold}: this data set comes with train, val and test, so there is "
+                "nothing to divide; set data.fold=null"
+            )
+        if self.folds <= len(missing):
+            raise RegraftError(
+                f"data.folds={self.folds}: {' and '.join(missing)} take a fold each, and one must "
+                f"be left to train on; set data.folds={len(missing) + 1} or more"
+            )
+        if not 0 <= (self.fold or 0) < self.folds:
+            raise RegraftError(
+                f"data.fold={self.fold}: with data.folds={self.folds} the folds are 0 to "
+                f"{self.folds - 1}"
+            )
+
+    def _folds(
+        self, labels: np.ndarray, classes: Sequence[str], groups: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """Sorted indices of each fold."""
+        counts = np.bincount(labels, minlength=len(classes))
+        if (few := counts < self.folds).any():
+            name, count = classes[int(few.argmax())], int(counts[few.argmax()])
+            raise RegraftError(
+                f"class '{name}' has {count} image{'s' * (count != 1)}, fewer than "
+                f"data.folds={self.folds}; add images or set data.folds lower"
+            )
+        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+        cutter = kind(self.folds, shuffle=True, random_state=self.split_seed)
+        try:
+            return [part for _, part in cutter.split(labels, labels, groups)]
+        except ValueError as error:  # fewer groups than folds
+            raise RegraftError(
+                f"data.folds={self.folds}: there are fewer groups than folds; set it lower"
+            ) from error
 
 
 def split(
@@ -78,14 +187,19 @@ def split_groups(
             keep, take = next(folder.split(rest, labels[rest], groups[rest]))
         parts.append(rest[take])
         rest, left = rest[keep], left - fraction
-    for part in (rest, *parts):
+    _refuse_absent((rest, *parts), labels, classes)
+    return [rest, *parts]
+
+
+def _refuse_absent(parts: Iterable[np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Raises RegraftError, naming it, for a class that its groups keep out of a part."""
+    for part in parts:
         absent = set(range(len(classes))) - set(labels[part].tolist())
         if absent:
             raise RegraftError(
                 f"class '{classes[min(absent)]}' has its images in too few groups for a split; "
                 "add groups, name the splits, or leave data.group_column=null"
             )
-    return [rest, *parts]
 
 
 def _sizes(count: int, fractions: Sequence[float]) -> list[int]:
