@@ -2,20 +2,20 @@
 in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
 from regraft.jobs import Job, planned_jobs, read_answers, read_jobs, swept
-from regraft.statistics import Comparison, Scores, Verdict, interval, judge
+from regraft.statistics import Answers, Comparison, Repeat, Scores, Verdict, interval, judge
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender in one cell: all its jobs, those that count (finished, one per seed, by
-    seed), and their scores with 95 % interval, None if there are none."""
+    """One contender in one cell: all its jobs, those that count (finished, one per fold and seed,
+    in this order), and their scores with 95 % interval, None if there are none."""
 
     name: str
     jobs: tuple[Job, ...]
@@ -26,14 +26,15 @@ class Row:
 
     @property
     def forecasts(self) -> list[str]:
-        """What the jobs forecast, in words; seeds that say the same speak together."""
-        said: dict[str, list[int | None]] = {}
+        """What the jobs forecast, in words; repetitions that say the same speak together."""
+        said: dict[str, list[str]] = {}
         for job in self.counted:
             if job.forecast:
-                said.setdefault(job.forecast, []).append(job.seed)
+                fold = "" if job.fold is None else f" of fold {job.fold}"
+                said.setdefault(job.forecast, []).append(f"{job.seed}{fold}")
         if len(said) < 2:
             return list(said)
-        return [f"{words} (seed {', '.join(map(str, seeds))})" for words, seeds in said.items()]
+        return [f"{words} (seed {', '.join(seeds)})" for words, seeds in said.items()]
 
     def mean(self, part: str, key: str) -> float | None:
         """The mean over the counted jobs of a number in their `cost` or `data`."""
@@ -44,8 +45,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """Jobs that may be compared: everything that was swept is the same, but for contender and
-    seed."""
+    """Jobs that may be compared: everything that was swept is the same, but for contender, fold
+    and seed."""
 
     settings: dict[str, str]
     quadrant: str | None
@@ -72,7 +73,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's folder, read: its jobs, the settings that were swept (but the seed), and its
+    """A sweep's folder, read: its jobs, the settings that were swept (but seed and fold), and its
     cells."""
 
     folder: Path
@@ -96,6 +97,10 @@ class Sweep:
         return sorted({job.seed for job in self.jobs if job.seed is not None})
 
     @property
+    def folds(self) -> list[int]:
+        return sorted({job.fold for job in self.jobs if job.fold is not None})
+
+    @property
     def summary(self) -> str:
         """Counts, and what was swept."""
         keys = ", ".join(self.swept) or "nothing but the seed"
@@ -103,7 +108,8 @@ class Sweep:
         missing = max(0, (self.planned or 0) - len(self.jobs))
         never = f", {missing} never started" if missing else ""
         jobs = f"{len(self.jobs)} {'job' if len(self.jobs) == 1 else 'jobs'}"
-        return f"{jobs}, {len(self.failed)} failed{never}; swept: {keys}; seeds: {seeds}."
+        folds = f"; folds: {', '.join(map(str, self.folds))}" if self.folds else ""
+        return f"{jobs}, {len(self.failed)} failed{never}; swept: {keys}; seeds: {seeds}{folds}."
 
     @property
     def textbook(self) -> str:
@@ -189,21 +195,32 @@ def verdict_of(scores: Sequence[Scores]) -> Verdict | None:
 
 
 def row_of(name: str, jobs: Sequence[Job], quadrant: str | None) -> Row:
-    """One contender, judged by its finished jobs; of two with the same seed the later one."""
-    finished = {job.seed: job for job in jobs if job.acc is not None and job.seed is not None}
-    counted = [finished[seed] for seed in sorted(finished)]
+    """One contender, judged by its finished jobs; of two with the same seed and fold the later."""
+    finished = {job.repeat: job for job in jobs if job.acc is not None and job.repeat is not None}
+    counted = [finished[repeat] for repeat in sorted(finished)]
     textbook = quadrant is not None and any(job.recommended_for == quadrant for job in jobs)
     if not counted:
         return Row(name, tuple(jobs), (), None, None, textbook)
-    sizes = [n for job in counted if isinstance(n := job.data.get("test"), int) and n > 0]
-    answers = {seed: read_answers(job.folder / "predictions.csv") for seed, job in finished.items()}
+    read = {
+        repeat: read_answers(job.folder / "predictions.csv") for repeat, job in finished.items()
+    }
+    answers = {repeat: known for repeat, known in read.items() if known}
     scores = Scores(
         name,
-        {seed: job.acc for seed, job in finished.items() if job.acc is not None},
-        min(sizes, default=None),
-        {seed: known for seed, known in answers.items() if known},
+        {repeat: job.acc for repeat, job in finished.items() if job.acc is not None},
+        test_images(counted, answers),
+        answers,
     )
     return Row(name, tuple(jobs), tuple(counted), scores, interval(scores), textbook)
+
+
+def test_images(jobs: Sequence[Job], answers: Mapping[Repeat, Answers]) -> int | None:
+    """On how many test images the jobs were judged, those of all folds together; None if that is
+    not known. Of folds whose answers are not known only the smallest counts."""
+    if len(answers) == len(jobs):
+        return sum({known.images: len(known.correct) for known in answers.values()}.values())
+    sizes = [n for job in jobs if isinstance(n := job.data.get("test"), int) and n > 0]
+    return min(sizes, default=None)
 
 
 def describe(records: Sequence[Any]) -> str:

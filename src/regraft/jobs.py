@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
 from regraft.paths import SWEEP
-from regraft.statistics import Answers
+from regraft.statistics import Answers, Repeat
 
 NO_RESULT = "no result was written: the job is still running, or it was killed"
 # Asked first when nobody wrote down what was swept: these say why the other choices differ.
@@ -35,6 +35,7 @@ class Job:
     choices: Mapping[str, str]
     overrides: Mapping[str, str]
     seed: int | None
+    fold: int | None  # of a cross-validation
     strategy: str
     recommended_for: str | None  # the quadrant that the textbook recommends the strategy for
     quadrant: str | None  # the quadrant it ran in
@@ -42,6 +43,11 @@ class Job:
     cost: Mapping[str, Any]
     data: Mapping[str, Any]
     forecast: str | None  # in words
+
+    @property
+    def repeat(self) -> Repeat | None:
+        """What tells repetitions of one setting apart; None if the seed is not known."""
+        return None if self.seed is None else (-1 if self.fold is None else self.fold, self.seed)
 
     def setting(self, key: str) -> str:
         return self.choices.get(key) or self.overrides.get(key, "default")
@@ -101,6 +107,7 @@ def read_job(folder: Path) -> Job:
         choices=choices,
         overrides=overrides,
         seed=seed,
+        fold=whole(overrides.get("data.fold")),
         strategy=choices.get("strategy") or strategy.get("name") or "unknown",
         recommended_for=strategy.get("quadrant"),
         quadrant=table(record, "quadrant").get("name") or choices.get("quadrant"),
@@ -160,13 +167,13 @@ def whole(text: str | None) -> int | None:
 
 
 def swept(jobs: Sequence[Job]) -> list[str]:
-    """The settings other than the seed in which jobs differ: overrides that vary, and choices
+    """The settings other than seed and fold in which jobs differ: overrides that vary, and choices
     that vary for no reason seen in these. Jobs that agree in all of them are replicates."""
     known = [job for job in jobs if job.choices or job.overrides]
     keys = [
         key
         for key in dict.fromkeys(key for job in known for key in job.overrides)
-        if key != "seed" and len({job.setting(key) for job in known}) > 1
+        if key not in ("seed", "data.fold") and len({job.setting(key) for job in known}) > 1
     ]
     choices = dict.fromkeys([*FIRST, *sorted({key for job in known for key in job.choices})])
     for key in choices:

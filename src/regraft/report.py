@@ -79,7 +79,7 @@ def cell_table(cell: Cell, contender: str) -> Table:
     """A cell in the terminal, a line per contender."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(contender, min_width=18, overflow="fold")
-    for name, width in (("test acc", 8), ("95 % interval", 14), ("seeds", 6), ("s/run", 6)):
+    for name, width in (("test acc", 8), ("95 % interval", 14), ("runs", 6), ("s/run", 6)):
         table.add_column(name, justify="right", min_width=width)
     table.add_column("")
     for row in cell.rows:
@@ -150,5 +150,5 @@ def footnote(sweep: Sweep, cells: Sequence[Cell]) -> str:
     text = ONE_SEED.capitalize()
     if counts and counts[-1] > 1:
         number = "–".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-        text = f"Means of {number} seeds; intervals at least as wide as over the test images"
+        text = f"Means of {number} runs; intervals at least as wide as over the test images"
     return f"Bars run from 0 to 1. {text}. {sweep.textbook}"

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+Repeat = tuple[int, int]  # fold (-1: none) and seed of one of several runs of the same setting
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,13 @@ class Answers:
 
 @dataclass(frozen=True)
 class Scores:
-    """One contender's test accuracy by seed, the number of test images, and its answers where
-    known."""
+    """One contender's test accuracy in each repetition, the number of test images (those of all
+    folds together), and its answers where known."""
 
     name: str
-    acc: Mapping[int, float]
+    acc: Mapping[Repeat, float]
     images: int | None
-    answers: Mapping[int, Answers] = field(default_factory=dict)
+    answers: Mapping[Repeat, Answers] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -134,15 +135,19 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
-def over_images(first: Scores, second: Scores, seeds: Sequence[int]) -> float | None:
-    """The p of a difference over the test images alone: McNemar on one seed's worth of counts
-    (the mean over `seeds`) when both runs' answers are known, else two proportions; None when
-    the images are not counted."""
-    pairs = [(first.answers.get(seed), second.answers.get(seed)) for seed in seeds]
-    known = [(a.correct, b.correct) for a, b in pairs if a and b and a.images == b.images]
-    if known and len(known) == len(pairs):
-        only_first = sum(int((a & ~b).sum()) for a, b in known) / len(known)
-        only_second = sum(int((b & ~a).sum()) for a, b in known) / len(known)
+def over_images(first: Scores, second: Scores, repeats: Sequence[Repeat]) -> float | None:
+    """The p of a difference over the test images alone: McNemar on each image's worth of counts
+    (the mean over the `repeats` that were asked about it, summed over folds) when both runs'
+    answers are known, else two proportions; None when the images are not counted."""
+    pairs = [(first.answers.get(repeat), second.answers.get(repeat)) for repeat in repeats]
+    known: dict[str, list[tuple[int, int]]] = {}
+    for a, b in pairs:
+        if a and b and a.images == b.images:
+            only = int((a.correct & ~b.correct).sum()), int((b.correct & ~a.correct).sum())
+            known.setdefault(a.images, []).append(only)
+    if pairs and sum(map(len, known.values())) == len(pairs):
+        means = [np.mean(counts, axis=0) for counts in known.values()]
+        only_first, only_second = np.sum(means, axis=0)
         return mcnemar(round(only_first), round(only_second))
     if first.images and second.images:
         return two_proportions(first.mean, first.images, second.mean, second.images)
@@ -150,7 +155,7 @@ def over_images(first: Scores, second: Scores, seeds: Sequence[int]) -> float | 
 
 
 def compare(best: Scores, other: Scores) -> Comparison:
-    """The difference of two contenders over the seeds they share, with the larger p of both
+    """The difference of two contenders over the repetitions they share, with the larger p of both
     doubts: that the seeds were lucky (paired t) and that the test images were (so no spread over
     seeds is no certainty)."""
     seeds = sorted(best.acc.keys() & other.acc.keys())

@@ -16,7 +16,10 @@ METHOD = (
     "(Holm's correction) by a paired t test over the seeds and also by McNemar's exact test over "
     "the test images (two proportions where the answers cannot be paired). Those that cannot be "
     "told apart from the best tie with it. With one seed only the test images speak, and another "
-    "seed may say otherwise; two or three seeds prove large differences only."
+    "seed may say otherwise; two or three seeds prove large differences only. Folds count like "
+    "seeds, and the test images of all of them are counted together; since they share most of "
+    "their training images, intervals over folds are a little too narrow (Bengio and Grandvalet "
+    "2004)."
 )
 ONE_SEED = "one seed: interval over test images only"
 METRICS = ("val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1", "test/ece")
@@ -29,7 +32,7 @@ def csv_table(sweep: Sweep) -> str:
     metrics = columns(METRICS, (job.metrics for job in sweep.jobs))
     cost = columns((), (job.cost for job in sweep.jobs))
     data = columns(("name", "classes", "train", "val", "test"), (job.data for job in sweep.jobs))
-    head = ["job", "status", "error", *groups, "seed", *metrics]
+    head = ["job", "status", "error", *groups, "seed", *(["fold"] if sweep.folds else []), *metrics]
     head += [f"cost/{key}" for key in cost] + [f"data/{key}" for key in data] + ["forecast"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -42,7 +45,8 @@ def csv_table(sweep: Sweep) -> str:
             job.error,
             *(job.setting(k) if known else "" for k in groups),
         ]
-        row += [job.seed, *(job.metrics.get(key) for key in metrics)]
+        row += [job.seed, *([job.fold] if sweep.folds else [])]
+        row += [job.metrics.get(key) for key in metrics]
         row += [job.cost.get(key) for key in cost] + [job.data.get(key) for key in data]
         writer.writerow([printable(value) for value in [*row, job.forecast]])
     return text.getvalue()
@@ -102,7 +106,7 @@ def heading(cell: Cell) -> str:
 
 def cell_table(cell: Cell, contender: str) -> list[str]:
     """A Markdown table with a row per contender."""
-    head = [contender, "test acc", "95 % interval", "seeds", "behind the best, points", "p"]
+    head = [contender, "test acc", "95 % interval", "runs", "behind the best, points", "p"]
     head += ["seconds", "trained parameters", ""]
     lines = [markdown_row(head), markdown_row(["---", *["---:"] * 7, "---"])]
     lines += [markdown_row([escape(text) for text in cells_in(cell, row)]) for row in cell.rows]
@@ -143,8 +147,8 @@ def spread(row: Row) -> str:
 
 
 def seeds(row: Row) -> str:
-    """How many seeds count; of how many, if some failed; a dagger for one."""
-    tried = len({job.seed for job in row.jobs})
+    """How many seeds (times folds) count; of how many, if some failed; a dagger for one."""
+    tried = len({job.repeat for job in row.jobs})
     text = f"{len(row.counted)} of {tried}" if len(row.counted) < tried else str(tried)
     return f"{text} †" if len(row.counted) == 1 else text
 
@@ -162,4 +166,5 @@ def settings_of(job: Job, sweep: Sweep) -> str:
     if not (job.choices or job.overrides):
         return "unknown"
     named = [f"{key}={job.setting(key)}" for key in sweep.swept]
+    named += [] if job.fold is None else [f"fold={job.fold}"]
     return ", ".join(named if job.seed is None else [*named, f"seed={job.seed}"])
