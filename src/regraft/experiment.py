@@ -62,6 +62,7 @@ def run(cfg: DictConfig) -> float:
         record.call_it(backbone=backbone.name, data=source.name)
         record.add(strategy={"quadrant": strategy.quadrant})
         record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
+        outputs.write_skipped(record, source.skipped)
 
         # What is to happen to each stage, decided before any training.
         plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])

@@ -1,6 +1,8 @@
 """What a finished run leaves behind beside result.json: predictions, pictures, and W&B's copies."""
 
 import csv
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ from torch import Tensor
 
 from regraft import pictures
 from regraft.data.images import Images, SplitName
+from regraft.data.readable import Skipped
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
 MISTAKES = 16
+_log = logging.getLogger(__name__)
 MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
 
@@ -26,6 +30,20 @@ def write(record: Record, images: Images, predictions: Predictions) -> None:
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, best=record.result["best_epoch"])
     record.tell(lambda run: run.log(_media(record, images, *predictions["test"])))
+
+
+def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
+    """Write skipped.csv, a row per image that was left out, and say how many; nothing for none."""
+    record.add(data={"skipped": len(skipped)})
+    if not skipped:
+        return
+    path = record.job.folder / "skipped.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "reason"])
+        writer.writerows((image.name, image.reason) for image in skipped)
+    several = f"{len(skipped)} images" if len(skipped) > 1 else "1 image"
+    _log.warning("%s cannot be read and left out: %s", several, path)
 
 
 def _media(record: Record, images: Images, probabilities: Tensor, labels: Tensor) -> dict[str, Any]:

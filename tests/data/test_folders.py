@@ -24,7 +24,7 @@ def put(folder, count, *, suffix=".png"):
 
 def load(root, seed=0, **changes):
     choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
-    choices |= {"fold": None, "folds": 5, "fraction": None}
+    choices |= {"fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
     return image_folder(seed, root=str(root), **(choices | changes))
 
 
@@ -242,3 +242,44 @@ def test_a_folder_that_may_not_be_read_is_named(root):
     put(root / "cat", 3)
     (root / "cat").chmod(0)
     assert "cannot be read" in one_line(root)
+
+
+def damaged(root, name):
+    path = root / name
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def test_what_cannot_be_read_is_left_out_by_name_before_anything_is_split_off(root, caplog):
+    for name in ("cat", "dog"):
+        put(root / name, 12)
+    damaged(root, "cat/3.png")
+    (root / "dog" / "0.png").write_text("not an image")
+    source = load(root, on_error="skip")
+
+    assert {image.name for image in source.skipped} == {"cat/3.png", "dog/0.png"}
+    assert all(image.reason for image in source.skipped)
+    names = [name for split in splits(source) for name in split.names]
+    assert len(names) == 22
+    assert not {"cat/3.png", "dog/0.png"} & set(names)
+    assert load(root).skipped == ()
+
+
+def test_a_file_that_was_repaired_is_read_again(root):
+    for name in ("cat", "dog"):
+        put(root / name, 12)
+    whole = (root / "cat" / "3.png").read_bytes()
+    damaged(root, "cat/3.png")
+    assert len(load(root, on_error="skip").skipped) == 1
+    (root / "cat" / "3.png").unlink()
+    (root / "cat" / "3.png").write_bytes(whole)
+    assert load(root, on_error="skip").skipped == ()
+
+
+def test_a_class_of_which_nothing_can_be_read_is_an_error(root):
+    put(root / "cat", 12)
+    put(root / "dog", 3)
+    for index in range(3):
+        damaged(root, f"dog/{index}.png")
+    message = one_line(root, on_error="skip")
+    assert "class 'dog'" in message
+    assert "has no image that can be read, '0.png' for one" in message

@@ -50,7 +50,7 @@ def photos(tmp_path):
 
 def from_folder(root):
     choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
-    choices |= {"fold": None, "folds": 5, "fraction": None}
+    choices |= {"fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
     return image_folder(0, root=str(root), **choices)
 
 
@@ -206,7 +206,7 @@ def test_an_unreadable_image_is_named_in_one_line(photos, workers, way):
         order(data.val_dataloader()) if way == "read" else fit(Probe(), data)
     assert len(str(info.value).splitlines()) == 1
     assert str(info.value).startswith(f"'{photos / 'cat'}")
-    assert str(info.value).endswith("repair the file or delete it")
+    assert str(info.value).endswith("leave such files out with data.on_error=skip")
     # torch's frames hold the error that holds them: workers would wait for a garbage collection.
     traceback.clear_frames(info.value.__traceback__)
 

@@ -28,7 +28,7 @@ def table(tmp_path):
 def load(path, **changes):
     columns = {f"{name}_column": name for name in ("path", "label", "split", "group")}
     choices = {"root": None, "val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}
-    choices |= {"per_class": None, "fold": None, "folds": 5, "fraction": None}
+    choices |= {"per_class": None, "fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
     return manifest(0, path=str(path), **(columns | choices | changes))
 
 
@@ -197,3 +197,19 @@ def test_too_few_groups_for_a_split_are_an_error(table, groups):
 
 def test_one_class_is_an_error(table):
     assert "one class only, 'a'" in one_line(table([(f"{n}.png", "a") for n in range(9)]))
+
+
+def test_rows_whose_images_cannot_be_read_are_left_out_by_name(table, tmp_path):
+    path = table(ROWS, skip=(ROWS[0][0],))
+    (tmp_path / ROWS[11][0]).write_bytes(b"")
+    source = load(path, on_error="skip")
+    assert [image.name for image in source.skipped] == [ROWS[0][0], ROWS[11][0]]
+    assert "FileNotFoundError" in source.skipped[0].reason
+    assert sum(map(len, splits(source).values())) == 28
+    assert "leave them out with data.on_error=skip" in one_line(path)
+
+
+def test_a_label_of_which_nothing_can_be_read_is_an_error(table):
+    rows = [*ROWS, ("gone.png", "wren")]
+    message = one_line(table(rows, skip=("gone.png",)), on_error="skip")
+    assert "label 'wren' has no image that can be read, 'gone.png' for one" in message

@@ -116,7 +116,21 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path, train):
     assert done.returncode == 1
     [line] = done.stderr.strip().splitlines()
     assert line.startswith(f"error: '{broken}': not a readable image")
-    assert line.endswith("; repair the file or delete it")
+    assert line.endswith("leave such files out with data.on_error=skip")
+
+
+def test_images_that_cannot_be_read_can_be_left_out(tmp_path, train):
+    root = folder_of_images(tmp_path / "images", cat=12, dog=12)
+    (root / "cat" / "3.png").write_bytes(b"this is text")
+    words = ["data=image_folder", f"data.root={root}", "data.on_error=skip", "logger=none"]
+    done = train(*words, "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    [run] = tmp_path.glob("outputs/runs/*/*")
+    [head, row] = (run / "skipped.csv").read_text().splitlines()
+    assert head == "image,reason"
+    assert row.startswith("cat/3.png,")
+    assert json.loads((run / "result.json").read_text())["data"]["skipped"] == 1
+    assert "1 image cannot be read and left out: " in done.stdout + done.stderr
 
 
 def test_a_plain_folder_of_images_trains(tmp_path, train):

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from regraft.data import subset
+from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
     SPLITS,
     Fold,
@@ -32,6 +33,7 @@ def image_folder(
     seed: int,
     *,
     root: str,
+    on_error: OnError,
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -43,8 +45,9 @@ def image_folder(
     """A folder with one sub-folder of images per class, or with such folders in train, val, test.
 
     What is missing of val and test is split off train, by class. The training classes, in natural
-    order, are the classes; val and test must not know others. Raises RegraftError for a folder
-    that is not one of these, naming the folder or the class.
+    order, are the classes; val and test must not know others. With `on_error` "skip", files that
+    cannot be read are left out before anything is split off. Raises RegraftError for a folder that
+    is not one of these, naming the folder or the class, and for a class without readable images.
     """
     base = _existing(root)
     division = subset.Division(
@@ -54,15 +57,20 @@ def image_folder(
         fold=fold,
         folds=folds,
     )
-    whole = _image_folder(base, division, _state(base))
+    whole = _image_folder(base, division, on_error, _state(base))
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)
-def _image_folder(base: Path, division: subset.Division, state: object) -> Source:
+def _image_folder(
+    base: Path, division: subset.Division, on_error: OnError, state: object
+) -> Source:
     """The folder, which is not scanned again as long as it is in the same `state`."""
     found = {name: _scan(folder) for name, folder in _split_folders(base).items()}
     classes = _classes(found["train"])
+    skipped: tuple[Skipped, ...] = ()
+    if on_error == "skip":
+        found, skipped = _readable(found, base)
     for name in found.keys() - {"train"}:
         _check_classes(found[name], classes, split=name)
     splits = {name: _files(layout, classes, base) for name, layout in found.items()}
@@ -72,7 +80,7 @@ def _image_folder(base: Path, division: subset.Division, state: object) -> Sourc
         parts = division.parts(whole.labels, classes, missing)
         splits |= {name: whole.take(indices) for name, indices in parts.items()}
         _log.info("%s: %s", base, division.words({name: len(parts[name]) for name in missing}))
-    return Source(base.resolve().name, classes, **splits)
+    return Source(base.resolve().name, classes, skipped=skipped, **splits)
 
 
 def _state(base: Path) -> tuple[tuple[Path, int], ...]:
@@ -134,6 +142,33 @@ def _split_folders(base: Path) -> dict[str, Path]:
     if others:
         _log.warning("%s: ignored beside train: %s", base, ", ".join(others))
     return found
+
+
+def _readable(
+    found: dict[str, _Layout], base: Path
+) -> tuple[dict[str, _Layout], tuple[Skipped, ...]]:
+    """The same without the files that cannot be read; RegraftError if a class to train is lost."""
+    bad = unreadable(
+        [path for layout in found.values() for files in layout.images.values() for path in files]
+    )
+    kept = {
+        split: replace(
+            layout,
+            images={
+                name: [path for path in files if path not in bad]
+                for name, files in layout.images.items()
+            },
+        )
+        for split, layout in found.items()
+    }
+    for name, files in kept["train"].images.items():
+        if not files and (lost := found["train"].images[name]):
+            raise RegraftError(
+                f"class '{name}' in {kept['train'].folder} has no image that can be read, "
+                f"'{lost[0].name}' for one ({bad[lost[0]]}); repair the files or delete the folder"
+            )
+    skipped = (Skipped(path.relative_to(base).as_posix(), why) for path, why in bad.items())
+    return kept, tuple(skipped)
 
 
 def _scan(folder: Path) -> _Layout:

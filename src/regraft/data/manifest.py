@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from regraft.data import subset
+from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
     SPLITS,
     Fold,
@@ -53,6 +54,7 @@ def manifest(
     *,
     path: str,
     root: str | None,
+    on_error: OnError,
     path_column: str,
     label_column: str,
     split_column: str | None,
@@ -69,7 +71,8 @@ def manifest(
 
     Paths are relative to `root`, or else to the file's folder. What is missing of val and test is
     split off train by class; images of one group (a patient, a burst of photographs) always stay
-    together. Raises RegraftError, naming the row or the column, for a table that is wrong.
+    together. With `on_error` "skip", images that cannot be read are left out first. Raises
+    RegraftError, naming the row or the column, for a table that is wrong.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -87,7 +90,7 @@ def manifest(
         fold=fold,
         folds=folds,
     )
-    whole = _manifest(file, base, columns, division, state)
+    whole = _manifest(file, base, columns, division, on_error, state)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
@@ -97,11 +100,17 @@ def _manifest(
     base: Path,
     columns: Columns,
     division: subset.Division,
+    on_error: OnError,
     state: object,
 ) -> Source:
     """The table, which is not read again as long as the file is in the same `state`."""
     rows = list(_rows(file, columns))
     _refuse_strange_paths(rows, base, file)
+    skipped: tuple[Skipped, ...] = ()
+    if on_error == "skip":
+        rows, skipped = _readable(rows, base, file)
+    else:
+        _refuse_absent(rows, base, file)
     indices = _given_splits(rows, file)
     classes = tuple(sorted({rows[i].label for i in indices["train"]}, key=natural))
     if len(classes) < 2:
@@ -124,7 +133,8 @@ def _manifest(
     _refuse_shared_groups(rows, indices, file)
     paths = tuple(base / row.path for row in rows)
     everything = Split(paths, labels, tuple(row.path for row in rows))
-    return Source(file.stem, classes, **{n: everything.take(i) for n, i in indices.items()})
+    splits = {name: everything.take(part) for name, part in indices.items()}
+    return Source(file.stem, classes, skipped=skipped, **splits)
 
 
 def _groups(names: list[str | None]) -> np.ndarray | None:
@@ -187,9 +197,8 @@ def _parquet(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _refuse_strange_paths(rows: list[_Row], base: Path, file: Path) -> None:
-    """Raises RegraftError for images that are not there, listed twice, or outside of `base`."""
+    """Raises RegraftError for images that are listed twice or lie outside of `base`."""
     seen: dict[str, int] = {}
-    absent = []
     for row in rows:
         if row.path in seen:
             twice = f"rows {seen[row.path]} and {row.number}"
@@ -199,15 +208,34 @@ def _refuse_strange_paths(rows: list[_Row], base: Path, file: Path) -> None:
             raise RegraftError(
                 f"{file}, row {row.number}: '{row.path}' leads out of {base}; set data.root higher"
             )
-        if not (base / row.path).is_file():
-            absent.append(row)
+
+
+def _readable(rows: list[_Row], base: Path, file: Path) -> tuple[list[_Row], tuple[Skipped, ...]]:
+    """The rows whose images can be read; RegraftError if a label is lost."""
+    bad = unreadable([base / row.path for row in rows])
+    kept = [row for row in rows if base / row.path not in bad]
+    left = {row.label for row in kept}
+    for row in rows:
+        if row.label not in left:
+            raise RegraftError(
+                f"{file}: label '{row.label}' has no image that can be read, '{row.path}' for one "
+                f"({bad[base / row.path]}); repair the files or delete the rows"
+            )
+    skipped = (Skipped(r.path, bad[base / r.path]) for r in rows if base / r.path in bad)
+    return kept, tuple(skipped)
+
+
+def _refuse_absent(rows: list[_Row], base: Path, file: Path) -> None:
+    """Raises RegraftError for images that are not there."""
+    absent = [row for row in rows if not (base / row.path).is_file()]
     if absent:
         others = len(absent) - 1
         more = f", nor {'are' if others > 1 else 'is'} {others} other" + "s" * (others > 1)
         more = more if others else ""
         raise RegraftError(
             f"{file}, row {absent[0].number}: '{absent[0].path}' is not in {base}{more}; "
-            "correct the rows, or set data.root to the folder that the paths begin in"
+            "correct the rows, set data.root to the folder that the paths begin in, or leave them "
+            "out with data.on_error=skip"
         )
 
 

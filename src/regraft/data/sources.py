@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from regraft.data import subset
 from regraft.data.fractals import cached
+from regraft.data.readable import Skipped
 from regraft.fingerprint import fingerprint
 
 SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
@@ -66,6 +67,7 @@ class Source:
     train: Split
     val: Split
     test: Split
+    skipped: tuple[Skipped, ...] = ()  # what is in none of them, because it cannot be read
 
     def few(self, seed: int, *, per_class: int | None, fraction: float | None) -> "Source":
         """The same val and test with fewer training images: `per_class`, or a `fraction` by class.
@@ -102,11 +104,13 @@ def _digits(division: subset.Division) -> Source:
     labels = data.target.astype(np.int64)
     classes = tuple(str(name) for name in data.target_names)
     parts = division.parts(labels, classes, ["val", "test"])
-    splits = {
-        name: Split(images[part], labels[part], tuple(f"{name}/{index}" for index in part))
-        for name, part in parts.items()
-    }
-    return Source("digits", classes, **splits)
+
+    def part(name: str) -> Split:
+        chosen = parts[name]
+        names = tuple(f"{name}/{index}" for index in chosen)
+        return Split(images[chosen], labels[chosen], names)
+
+    return Source("digits", classes, part("train"), part("val"), part("test"))
 
 
 def fractals(

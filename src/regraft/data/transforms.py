@@ -116,7 +116,8 @@ def read_image(path: Path) -> Image.Image:
     except Exception as error:  # decoders raise whatever they trip over
         reason = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
         raise UnreadableImageError(
-            f"{str(path)!r}: {reason} ({type(error).__name__}); repair the file or delete it"
+            f"{str(path)!r}: {reason} ({type(error).__name__}); repair the file, delete it, or "
+            "leave such files out with data.on_error=skip"
         ) from error
 
 
