@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch.utils.data import RandomSampler
+from torch.utils.data import RandomSampler, WeightedRandomSampler
 
 from regraft.batches import EVALUATED_AT_ONCE, Batches, Features
 from regraft.data.images import NeverAlone
@@ -22,6 +22,15 @@ def test_a_seed_draws_the_batches_that_the_loader_of_images_draws(count, size):
 
     assert drawn == expected
     assert len(batches) == len(drawn[0])
+
+
+def test_weighted_batches_are_those_that_the_loader_of_images_draws():
+    weights = torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 1, 8]).double()
+    torch.manual_seed(3)
+    expected = list(NeverAlone(WeightedRandomSampler(weights, 9), 4, False))
+    torch.manual_seed(3)
+    batches = Batches(*numbered(9), 4, shuffle=True, weights=weights)
+    assert [labels.tolist() for _, labels in batches] == expected
 
 
 def test_rows_and_labels_belong_together_and_rows_are_in_full_precision():

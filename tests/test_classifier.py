@@ -239,17 +239,33 @@ def test_a_plan_that_keeps_above_a_trained_stage_freezes_just_that(tmp_path):
 
 def test_the_training_loss_of_an_epoch_counts_every_image_once(tmp_path):
     model = classifier("resnet", POLICIES["all"])
-    seen = []
+    seen, update = [], model.train_loss.update
 
-    def remember(_, inputs, loss):
-        if model.training:
-            seen.append((len(inputs[1]), float(loss.detach())))
+    def remember(losses):
+        seen.append((len(losses), float(losses[0])))
+        update(losses)
 
-    model.loss.register_forward_hook(remember)
+    model.train_loss.update = remember
     trainer = fit(model, tmp_path, epochs=1, images=6)  # a batch of four and one of two
     assert [count for count, _ in seen] == [4, 2]
     expected = sum(count * loss for count, loss in seen) / 6
     assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(expected)
+
+
+def test_class_weights_weigh_the_loss_in_training_only_and_are_not_in_checkpoints(tmp_path):
+    model = classifier("resnet", POLICIES["all"])
+    model.class_weights = torch.tensor([0.0, 0.0, 1.0])
+    trainer = fit(model, tmp_path, epochs=1, images=6)
+    with torch.no_grad():
+        logits = model.eval()(torch.cat([x for x, _ in batches(model, 6)]))
+    labels = torch.arange(6) % 3
+    plain = torch.nn.functional.cross_entropy(logits, labels)
+    assert float(trainer.callback_metrics["val/loss"]) == pytest.approx(float(plain), rel=1e-4)
+
+    heavy = torch.nn.functional.cross_entropy(logits[labels == 2], labels[labels == 2])
+    model.forward, model.log = lambda _: logits, lambda *_, **__: None
+    assert float(model.training_step((logits, labels), 0)) == pytest.approx(float(heavy), rel=1e-4)
+    assert not any("class_weights" in name for name in model.state_dict())
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

@@ -38,7 +38,7 @@ def composed(*overrides):
 def test_there_are_the_groups_that_are_promised():
     promised = (
         "backbone strategy freeze head optimizer scheduler data quadrant trainer logger callbacks "
-        "preset sweep debug features augment"
+        "preset sweep debug features augment balance"
     )
     assert set(promised.split(" ")) == set(GROUPS)
     assert len(OPTIONS) > 40

@@ -14,7 +14,7 @@ from PIL import Image
 
 from regraft import features, head, plan, recipe
 from regraft.backbone import Backbone
-from regraft.data.augment import Light
+from regraft.data.augment import Light, Mixup
 from regraft.data.images import Images
 from regraft.data.sources import Source, Split
 from regraft.errors import RegraftError
@@ -111,6 +111,17 @@ def test_a_training_goes_the_same_way_with_and_without_the_cache(family, freeze,
         for a, b in zip(one.split(","), other.split(","), strict=True):
             assert a == b or float(a) == pytest.approx(float(b), rel=1e-4, abs=1e-5)
     assert on["metrics"] == pytest.approx(off["metrics"], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balance", ["sampler", "weights"])
+def test_rare_classes_are_favoured_alike_with_and_without_the_cache(balance, tmp_path):
+    words = [f"balance={balance}", "data.per_class=4", "trainer.max_epochs=2", "logger=none"]
+    words += ["head.dropout=0", "features.dtype=float32", "loader.batch_size=10"]
+    for use in ("off", "on"):
+        run_job(tmp_path / use, *words, f"features={use}")
+    metrics = [result(tmp_path / use)["metrics"] for use in ("off", "on")]
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.slow
@@ -362,6 +373,14 @@ def test_images_that_change_in_every_epoch_are_not_computed_once():
     once = features.decide(AUTO, policy, backbone, top, images)
     assert once.cut is None
     assert "features.views=8" in once.reason
+
+
+def test_images_that_are_mixed_with_each_other_are_never_computed_once():
+    mixup = Mixup(scale=0.5, flip=0.5, mixup=0.2, cutmix=1.0)
+    policy, backbone, top, images = augmented(mixup)
+    once = features.decide(replace(AUTO, views=8), policy, backbone, top, images)
+    assert once.cut is None
+    assert "mixes images" in once.reason
 
 
 def test_views_are_several_versions_of_training_images_and_one_of_the_others():

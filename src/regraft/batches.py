@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from regraft.data.balance import Balance
 from regraft.data.images import Batch, NeverAlone, SplitName
 
 EVALUATED_AT_ONCE = 2**22  # values, so that a batch of maps is no larger than one of features
@@ -23,10 +25,12 @@ class Batches:
         *,
         shuffle: bool,
         passes: int = 1,  # over the data before this counts as an epoch
+        weights: Tensor | None = None,  # how likely each is drawn, where not all are alike
         views: int = 1,  # of each image, one block of rows after the other; one is drawn each time
     ) -> None:
         self.rows, self.labels, self.batch_size = rows, labels, batch_size
         self.shuffle, self.passes, self.views = shuffle, passes, views
+        self.weights = weights
 
     def __len__(self) -> int:
         return self._batches() * self.passes
@@ -50,8 +54,11 @@ class Batches:
         count = len(self.labels)
         if not self.shuffle:
             return torch.arange(count).split(self.batch_size)
-        seed = int(torch.empty((), dtype=torch.int64).random_().item())  # as RandomSampler does
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        if self.weights is not None:
+            order = torch.multinomial(self.weights, count, replacement=True)
+        else:
+            seed = int(torch.empty((), dtype=torch.int64).random_().item())  # as RandomSampler
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
         sizes = [self.batch_size] * self._batches()
         sizes[-1] = count - sum(sizes[:-1])
         return order.split(sizes)
@@ -69,20 +76,27 @@ class Features(pl.LightningDataModule):
     Of training images there may be several views: rows (views × N, …) for labels (N,).
     """
 
-    def __init__(self, tensors: Mapping[SplitName, Batch], batch_size: int) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[SplitName, Batch],
+        batch_size: int,
+        balance: Balance | None = None,
+    ) -> None:
         super().__init__()
-        self.tensors, self.batch_size = tensors, batch_size
+        self.tensors, self.batch_size, self.balance = tensors, batch_size, balance
         rows, labels = tensors["train"]
         self.views = len(rows) // len(labels)
 
     def only(self, indices: Tensor, passes: int) -> Batches:
-        """These training images only, so many times over."""
+        """These training images only, so many times over, each as likely as any other."""
         rows, labels = self.tensors["train"]
         blocks = [rows[indices + view * len(labels)] for view in range(self.views)]
         return self._shuffled(torch.cat(blocks), labels[indices], passes)
 
     def train_dataloader(self) -> Batches:
-        return self._shuffled(*self.tensors["train"], passes=1)
+        rows, labels = self.tensors["train"]
+        weights = self.balance.of_draws(labels.cpu()) if self.balance else None
+        return self._shuffled(rows, labels, passes=1, weights=weights)
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")
@@ -97,9 +111,12 @@ class Features(pl.LightningDataModule):
         rows, labels = batch
         return rows.to(device), labels.to(device)
 
-    def _shuffled(self, rows: Tensor, labels: Tensor, passes: int) -> Batches:
+    def _shuffled(
+        self, rows: Tensor, labels: Tensor, passes: int, weights: Tensor | None = None
+    ) -> Batches:
         size, views = self.batch_size, self.views
-        return Batches(rows, labels, size, shuffle=True, passes=passes, views=views)
+        drawn: Any = {"passes": passes, "weights": weights, "views": views}
+        return Batches(rows, labels, size, shuffle=True, **drawn)
 
     def _in_order(self, split: SplitName) -> Batches:
         rows, labels = self.tensors[split]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
@@ -28,9 +29,11 @@ SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
 class Classifier(pl.LightningModule):
     """Trains `head` on `backbone` as `plan` says, with cross-entropy.
 
-    Batches are (images, labels), images (B, 3, H, W) normalised and labels int64 (B,). With a
-    `cut` they are (activations, labels): what the stages below it gave for the images, computed
-    once. `card` goes into every checkpoint: plain data that rebuilds the model without a network.
+    Batches are (images, labels), images (B, 3, H, W) normalised and labels int64 (B,), or in
+    training their shares, float (B, num_classes), where images are mixed. With a `cut` they are
+    (activations, labels): what the stages below it gave for the images, computed once.
+    `class_weights`, float (num_classes,), weigh the loss in training. `card` goes into every
+    checkpoint: plain data that rebuilds the model without a network.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Classifier(pl.LightningModule):
         classes: tuple[str, ...],
         *,
         cut: Cut | None = None,
+        class_weights: Tensor | None = None,
         card: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -50,7 +54,8 @@ class Classifier(pl.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.classes, self.cut = classes, cut
         self.card = {**(card or {}), "classes": list(classes)}
-        self.loss = nn.CrossEntropyLoss()
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", class_weights, persistent=False)
         # Unchecked: a label out of range fails in the loss, and a NaN is to be seen, not skipped.
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.train_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
@@ -65,10 +70,10 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        loss = self.loss(logits, labels)
+        loss = F.cross_entropy(logits, labels, self.class_weights)
         # Once per image: an unchecked mean takes no weights (torchmetrics #3434).
         self.train_loss.update(loss.detach().expand(len(labels)))
-        self.train_acc.update(logits, labels)
+        self.train_acc.update(logits, labels if labels.ndim == 1 else labels.argmax(1))
         if self.trainer.is_last_batch:  # of an epoch: to log takes longer than a head's step
             log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
             self.log("train/loss", self.train_loss, **log)
@@ -79,7 +84,7 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         logits = self(inputs)
         self.val_acc.update(logits, labels)
-        self.log("val/loss", self.loss(logits, labels), batch_size=len(labels))
+        self.log("val/loss", F.cross_entropy(logits, labels), batch_size=len(labels))
         self.log("val/acc", self.val_acc, batch_size=len(labels))
 
     def predict_step(

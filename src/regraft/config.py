@@ -24,6 +24,7 @@ from regraft.errors import RegraftError, did_you_mean
 GROUPS = (
     "data",
     "augment",
+    "balance",
     "backbone",
     "freeze",
     "head",

@@ -58,7 +58,8 @@ def run(cfg: DictConfig) -> float:
         # Once more, as if the backbone had been built here, or had not.
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         source = build(cfg.data, cfg.seed)
-        images: Images = build(cfg.loader, source, backbone.input, build(cfg.augment))
+        augment, balance = build(cfg.augment), build(cfg.balance)
+        images: Images = build(cfg.loader, source, backbone.input, augment, balance)
         record.call_it(backbone=backbone.name, data=source.name)
         record.add(strategy={"quadrant": strategy.quadrant})
         record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
@@ -96,6 +97,7 @@ def run(cfg: DictConfig) -> float:
             factory(cfg.scheduler),
             images.classes,
             cut=once.cut if computed else None,
+            class_weights=balance.of_loss(images.labels("train"), images.num_classes),
             card={"config": resolved(cfg), "input": vars(images.input)},
         )
         if cfg.compile:

@@ -22,7 +22,7 @@ from regraft.backbone import Backbone
 from regraft.batches import Features
 from regraft.cut import Cut
 from regraft.cut import cut as cut_above
-from regraft.data.augment import Light
+from regraft.data.augment import Augment, Mixup
 from regraft.data.images import Images, SplitName, Watch, as_tensor
 from regraft.errors import RegraftError
 from regraft.head import Head
@@ -81,6 +81,8 @@ def _decide(
         return Decision(None, "features=off")
     if not plan.leading_kept:
         return Decision(None, "no leading stage is kept")
+    if isinstance(images.augment, Mixup):
+        return Decision(None, "augment mixes images with each other, anew in every epoch")
     if images.augment is not None and not caching.views:
         return Decision(
             None, "augment changes images in every epoch; features.views=8 keeps 8 versions of each"
@@ -99,7 +101,7 @@ def _decide(
     return Decision(made, f"first {made.stages} of {len(plan.actions)} stages: {what}{note}")
 
 
-def augmentation(images: Images, split: SplitName) -> Light | None:
+def augmentation(images: Images, split: SplitName) -> Augment | None:
     """What makes the random versions of a split's images; None where they are taken as they are."""
     return images.augment if split == "train" else None
 
@@ -178,7 +180,7 @@ def compute(
         for split, (array, _) in found.items()
     }
     computed = Computed(
-        Features(tensors, images.batch_size),
+        Features(tensors, images.batch_size, images.balance),
         hit=backbone.images_forwarded == before,
         bytes=size,
         seconds=time.perf_counter() - started,

@@ -4,12 +4,20 @@ import torch
 from torch import nn
 
 from regraft.data import augment
-from regraft.data.augment import Light
+from regraft.data.augment import Light, Mixup, Strong, Trivial
 from regraft.data.images import Images
 from regraft.data.sources import digits
 from regraft.data.transforms import InputConfig
+from regraft.errors import RegraftError
 
 LIGHT = Light(scale=0.5, flip=0.5, jitter=0.3)
+MIXUP = Mixup(scale=1.0, flip=0.0, mixup=0.4, cutmix=0.0)
+EVERY = {
+    "light": LIGHT,
+    "trivial": Trivial(scale=0.5, flip=0.5),
+    "strong": Strong(scale=0.5, flip=0.5, operations=2, magnitude=9, erase=0.5),
+    "mixup": Mixup(scale=0.5, flip=0.5, mixup=0.2, cutmix=1.0),
+}
 
 
 def pictures(count=8):
@@ -17,10 +25,12 @@ def pictures(count=8):
     return row.expand(count, 3, 16, 16).contiguous()
 
 
-def test_every_image_changes_in_its_own_way_and_keeps_size_and_type():
+@pytest.mark.parametrize("name", EVERY)
+def test_every_image_changes_in_its_own_way_and_keeps_size_and_type(name):
     torch.manual_seed(0)
-    changed = LIGHT(pictures())
-    assert (changed.shape, changed.dtype) == ((8, 3, 16, 16), torch.uint8)
+    noise = torch.randint(256, (3, 48, 48), dtype=torch.uint8)
+    changed = EVERY[name](noise.expand(8, 3, 48, 48).contiguous())
+    assert (changed.shape, changed.dtype) == ((8, 3, 48, 48), torch.uint8)
     assert len({tuple(image.flatten().tolist()) for image in changed}) == 8
 
 
@@ -31,6 +41,42 @@ def test_the_same_seed_changes_them_in_the_same_way():
         versions.append(LIGHT(pictures()))
     assert torch.equal(versions[0], versions[1])
     assert not torch.equal(versions[0], versions[2])
+
+
+def test_strength_is_what_is_asked_for():
+    torch.manual_seed(0)
+    still = Strong(scale=1.0, flip=0.0, operations=0, magnitude=0, erase=0.0)
+    erased = Strong(scale=1.0, flip=0.0, operations=0, magnitude=0, erase=1.0)(pictures())
+    assert torch.equal(still(pictures()), pictures())
+    for image in erased:
+        changed = (image != pictures(1)[0]).all(0)
+        assert changed.any()
+        assert (image[:, changed] == 128).all()
+
+
+def test_mixup_blends_pictures_and_labels_in_the_same_shares():
+    torch.manual_seed(0)
+    images = torch.eye(4).reshape(4, 1, 2, 2).expand(4, 3, 2, 2).contiguous()
+    mixed, shares = MIXUP.mix(images, torch.arange(4), 5)
+    assert shares.shape == (4, 5)
+    assert torch.allclose(mixed[:, 0].flatten(1), shares[:, :4])
+    assert torch.allclose(shares.sum(1), torch.ones(4))
+    assert ((shares > 0).sum(1) == 2).all()
+
+
+def test_cutmix_puts_a_part_of_one_picture_into_another():
+    torch.manual_seed(1)
+    images = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 3, 16, 16).contiguous()
+    cut = Mixup(scale=1.0, flip=0.0, mixup=0.0, cutmix=1.0)
+    mixed, shares = cut.mix(images, torch.arange(4), 4)
+    for image, share in zip(mixed, shares, strict=True):
+        parts = torch.stack([(image[0] == label).float().mean() for label in range(4)])
+        assert torch.allclose(parts, share, atol=1e-6)
+
+
+def test_a_mixup_of_nothing_is_refused():
+    with pytest.raises(RegraftError, match="mix nothing; use augment=light"):
+        Mixup(scale=1.0, flip=0.0, mixup=0.0, cutmix=0.0)
 
 
 def test_switched_off_nothing_changes():

@@ -14,9 +14,18 @@ import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    WeightedRandomSampler,
+)
 
-from regraft.data.augment import Light
+from regraft.data.augment import Augment, Mixup
+from regraft.data.balance import Balance
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import READER, InputConfig, read_image
 from regraft.errors import RegraftError
@@ -46,14 +55,15 @@ class Images(pl.LightningDataModule):
         self,
         source: Source,
         input: InputConfig,
-        augment: Light | None = None,
+        augment: Augment | None = None,
+        balance: Balance | None = None,
         *,
         batch_size: Annotated[int, Gt(0)],
         workers: Annotated[int, Ge(0)],
         decoded_cache: bool = False,
     ) -> None:
         super().__init__()
-        self.source, self.input, self.augment = source, input, augment
+        self.source, self.input, self.augment, self.balance = source, input, augment, balance
         self.decoded_cache = decoded_cache
         self.batch_size, self.workers = batch_size, workers
         self.classes, self.num_classes = source.classes, len(source.classes)
@@ -68,13 +78,14 @@ class Images(pl.LightningDataModule):
         self.datasets = {name: fitted(split, input, hold) for name, split in splits.items()}
 
     def loader(self, split: SplitName, *, shuffle: bool = False) -> DataLoader:
-        """Every image of a split once: in its order, or shuffled and never alone in a batch."""
+        """Every image of a split once, in its order; or shuffled, never alone in a batch, and
+        rare classes more often if `balance` says so."""
         dataset = self.datasets[split]
-        kind, order = (NeverAlone, RandomSampler) if shuffle else (BatchSampler, SequentialSampler)
+        kind = NeverAlone if shuffle else BatchSampler
         workers = 0 if dataset.ready is not None else self.workers
         return DataLoader(
             dataset,
-            batch_sampler=kind(order(dataset), self.batch_size, drop_last=False),
+            batch_sampler=kind(self._order(split, shuffle), self.batch_size, drop_last=False),
             collate_fn=_as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -83,6 +94,15 @@ class Images(pl.LightningDataModule):
             # training images is then the same for any number of workers, and any use of val.
             generator=torch.Generator().manual_seed(torch.initial_seed()),
         )
+
+    def _order(self, split: SplitName, shuffle: bool) -> Sampler[int]:
+        dataset = self.datasets[split]
+        if not shuffle:
+            return SequentialSampler(dataset)
+        weights = self.balance.of_draws(self.labels(split)) if self.balance else None
+        if weights is None:
+            return RandomSampler(dataset)
+        return WeightedRandomSampler(weights, len(dataset))  # type: ignore[arg-type]
 
     def labels(self, split: SplitName) -> Tensor:
         """The class indices of a split, int64 (N,)."""
@@ -140,9 +160,11 @@ class Images(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         x, y = batch
-        if self.augment is not None and self.trainer is not None and self.trainer.training:
-            x = self.augment(x)
-        x = self.input.normalize(x)
+        training = self.trainer is not None and self.trainer.training
+        augment = self.augment if training else None
+        x = self.input.normalize(x if augment is None else augment(x))
+        if isinstance(augment, Mixup):
+            x, y = augment.mix(x, y, self.num_classes)
         # Lightning converts to the trainer's precision before this hook, when x was still bytes.
         return (self.trainer.precision_plugin.convert_input(x) if self.trainer else x), y
 
