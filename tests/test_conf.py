@@ -20,6 +20,7 @@ OVERLAYS = ("strategy", "quadrant", "preset", "sweep", "debug")
 NEEDED = {
     ("data", "image_folder"): ["data.root=x"],
     ("data", "manifest"): ["data.path=x.csv"],
+    ("preset", "birds"): ["data.root=x"],
     ("backbone", "timm"): ["backbone.name=resnet18"],
     ("freeze", "custom"): ["freeze.actions=[keep,keep,tune,tune,tune]"],
 }
