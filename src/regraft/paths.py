@@ -1,9 +1,16 @@
 """Where things lie on disk, the YAML that is shipped and the cache; and how a file gets there."""
 
+import logging
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from regraft.errors import RegraftError
+
+_log = logging.getLogger(__name__)
 
 SWEEP = "sweep.json"  # in a sweep's folder: how many jobs it is to have
 
@@ -24,6 +31,32 @@ def write_whole(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(content)
     unfinished.replace(path)
+
+
+def make_whole(folder: Path, fill: Callable[[Path], Path]) -> None:
+    """Make a folder, once for all processes that want it: it is there whole or not at all.
+
+    `fill` is given an empty folder beside it and returns what of that is to become it; the rest is
+    removed, and all of it if `fill` raises. Raises OSError, and NotImplementedError where the file
+    system has no locks.
+    """
+    unfinished = folder.with_name(f".{folder.name}.part")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # filelock's soft lock, for file systems without locks, would outlive its owner.
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _log.info("waiting for another process to make %s", folder)
+        lock.acquire()
+    try:
+        if not folder.is_dir():
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+            unfinished.mkdir()
+            fill(unfinished).rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        lock.release()
 
 
 def cache_folder() -> Path:

@@ -3,9 +3,6 @@
 import hashlib
 import importlib
 import logging
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from regraft.errors import RegraftError
+from regraft.network import answers
 
 log = logging.getLogger(__name__)
 
@@ -169,19 +167,4 @@ def _hub_is_reachable() -> bool:
     """Whether the hub's endpoint (HF_ENDPOINT) answers at all, whatever it says, in `REACH_S`."""
     if constants.HF_HUB_OFFLINE:
         return False
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(constants.ENDPOINT, timeout=REACH_S).close()
-        except urllib.error.HTTPError:
-            pass  # an answer, if not a friendly one
-        except (OSError, ValueError):
-            return
-        answered.set()
-
-    # A thread, because no socket timeout covers the name look-up.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(REACH_S)
-    return answered.is_set()
+    return answers(constants.ENDPOINT, within=REACH_S)

@@ -1,6 +1,8 @@
 """Where images come from. Every source gives train, val and test, and names its classes once."""
 
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,6 +16,8 @@ from regraft.data import subset
 from regraft.data.fractals import cached
 from regraft.data.readable import Skipped
 from regraft.fingerprint import fingerprint
+
+_log = logging.getLogger(__name__)
 
 SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
 
@@ -159,6 +163,19 @@ def _fractals(
         val=split("val", test, val),
         test=split("test", 0, test),
     )
+
+
+def divided(
+    found: dict[str, Split], classes: Sequence[str], division: subset.Division, where: str
+) -> dict[str, Split]:
+    """The splits that were found, and what is missing of val and test split off train."""
+    missing = [name for name in ("val", "test") if name not in found]
+    if not missing and division.fold is None:
+        return found
+    whole = found["train"]
+    parts = division.parts(whole.labels, classes, missing)
+    _log.info("%s: %s", where, division.words({name: len(parts[name]) for name in missing}))
+    return found | {name: whole.take(indices) for name, indices in parts.items()}
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -1,0 +1,442 @@
+import hashlib
+import inspect
+import multiprocessing
+import resource
+import shutil
+import socket
+import tarfile
+import threading
+import time
+import zipfile
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import tiny_sets
+import torchvision.datasets
+from PIL import Image
+
+from regraft.data import published as room
+from regraft.data.published import KNOWN, published
+from regraft.errors import RegraftError
+
+CHOICES = {
+    "root": None,
+    "download": False,
+    "val_fraction": 0.25,
+    "test_fraction": 0.25,
+    "split_seed": 0,
+    "fold": None,
+    "folds": 3,
+    "per_class": None,
+    "fraction": None,
+}
+# torchvision first asks where a URL leads to, and does so with a GET.
+ONCE = 2
+
+
+@pytest.fixture(autouse=True)
+def own_checksums(monkeypatch):
+    """The small files are not those that were published."""
+    room._published.cache_clear()
+    cifar10, cifar100 = torchvision.datasets.CIFAR10, torchvision.datasets.CIFAR100
+    batches = [[f"data_batch_{n}", None] for n in (1, 2, 3)]
+    monkeypatch.setattr(cifar10, "train_list", batches)
+    monkeypatch.setattr(cifar10, "test_list", [["test_batch", None]])
+    monkeypatch.setattr(cifar100, "train_list", [["train", None]])
+    monkeypatch.setattr(cifar100, "test_list", [["test", None]])
+    for kind in (cifar10, cifar100):
+        monkeypatch.setattr(kind, "meta", kind.meta | {"md5": None})
+    flowers = torchvision.datasets.Flowers102
+    files = {key: (name, None) for key, (name, _) in flowers._file_dict.items()}
+    monkeypatch.setattr(flowers, "_file_dict", files)
+    yield
+    room._published.cache_clear()
+
+
+def load(name, root, **changes):
+    return published(0, name=name, **(CHOICES | {"root": str(root)} | changes))
+
+
+def one_line(name, root, **changes):
+    with pytest.raises(RegraftError) as info:
+        load(name, root, **changes)
+    assert len(str(info.value).splitlines()) == 1
+    return str(info.value)
+
+
+def splits(source):
+    return {"train": source.train, "val": source.val, "test": source.test}
+
+
+def sizes(source):
+    return {name: len(split) for name, split in splits(source).items()}
+
+
+def class_in(path):
+    return path.parent.name if path.parent.name != "images" else path.stem.rpartition("_")[0]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_is_one_array_in_colour_with_its_own_test(tmp_path, name):
+    tiny_sets.cifar10(tmp_path, kind=name)
+    source = load(name, tmp_path)
+
+    assert source.classes == ("aquarium fish", "apple")
+    assert sizes(source) == {"train": 8, "val": 4, "test": 6}
+    assert source.test.names == tuple(f"test/{n}" for n in range(6))
+    for n, image, label in zip(range(6), source.test.images, source.test.labels, strict=True):
+        assert image.shape == (32, 32, 3)
+        assert image.dtype == np.uint8
+        assert (image == [n + 100, n, n]).all()
+        assert label == n % 2
+    assert not set(source.train.names) & set(source.val.names)
+    assert len(source.train) + len(source.val) == 12
+
+
+def test_flowers_come_with_three_splits_by_their_lists(tmp_path):
+    tiny_sets.flowers102(tmp_path)
+    source = load("flowers102", tmp_path)
+
+    assert len(source.classes) == 102
+    found = {
+        name: [(path.name, label) for path, label in zip(s.images, s.labels, strict=True)]
+        for name, s in splits(source).items()
+    }
+    image = "image_{:05d}.jpg".format
+    assert found["train"] == [(image(1), 0), (image(2), 1), (image(3), 2)]
+    assert found["val"] == [(image(6), 2), (image(5), 1), (image(4), 0)]
+    assert found["test"] == [(image(7), 0), (image(9), 2)]
+    assert source.train.names[0] == "flowers-102/jpg/image_00001.jpg"
+    assert "comes with train, val and test" in one_line("flowers102", tmp_path, fold=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "counts"),
+    [
+        ("oxford_pets", ("Abyssinian", "American Bulldog"), (6, 2, 4)),
+        ("food101", ("apple pie", "baby back ribs"), (6, 2, 4)),
+        ("dtd", ("banded", "zigzagged"), (2, 2, 2)),
+        ("eurosat", ("Forest", "SeaLake"), (4, 4, 4)),
+    ],
+)
+def test_image_files_have_the_labels_that_their_names_tell(tmp_path, name, classes, counts):
+    getattr(tiny_sets, name)(tmp_path)
+    source = load(name, tmp_path)
+
+    assert source.name == name
+    assert source.classes == classes
+    assert tuple(sizes(source).values()) == counts
+    for split in splits(source).values():
+        for path, label in zip(split.images, split.labels, strict=True):
+            assert path.is_file()
+            told = class_in(path).replace("_", " ")
+            assert told.casefold() == classes[label].casefold()
+    names = [n for split in splits(source).values() for n in split.names]
+    assert len(set(names)) == sum(counts)
+    assert all((tmp_path / n).is_file() for n in names)
+
+
+@pytest.mark.parametrize("form", ["fer2013.csv", "icml_face_data.csv"])
+def test_faces_have_the_public_test_for_val_and_the_private_one_for_test(tmp_path, form):
+    tiny_sets.fer2013(tmp_path, form)
+    source = load("fer2013", tmp_path)
+
+    emotions = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert source.classes == emotions
+    first = 0
+    for split, count in zip(splits(source).values(), (12, 4, 6), strict=True):
+        assert split.images.shape == (count, 48, 48)
+        assert split.images[:, 5, 7].tolist() == [*range(first, first + count)]
+        assert [emotions[n] for n in split.labels] == ["angry", "happy"] * (count // 2)
+        first += count
+
+
+def test_of_the_table_without_usage_val_and_test_are_split_off(tmp_path):
+    tiny_sets.fer2013(tmp_path, "train.csv")
+    table = tmp_path / "fer2013" / "train.csv"
+    text = table.read_text()
+    # All seven, since each part has every class.
+    rows = [f"{n % 7},{' '.join(['9'] * 2304)}" for n in range(28)]
+    table.write_text("\n".join([text.splitlines()[0], *rows]) + "\n")
+    assert sizes(load("fer2013", tmp_path)) == {"train": 14, "val": 7, "test": 7}
+
+
+def test_faces_are_asked_for_and_a_damaged_table_is_refused(tmp_path):
+    text = one_line("fer2013", tmp_path, download=True)
+    assert "https://www.kaggle.com/c/challenges-in-representation-learning" in text
+    assert f"put it into {tmp_path / 'fer2013'}" in text
+    (tmp_path / "fer2013").mkdir()
+    assert "none of fer2013.csv, icml_face_data.csv and train.csv" in one_line("fer2013", tmp_path)
+    table = tiny_sets.fer2013(tmp_path) / "fer2013.csv"
+    whole = table.read_text()
+    table.write_text(whole[:-400])  # within a row
+    assert "fer2013 is not whole" in one_line("fer2013", tmp_path)
+    lines = whole.splitlines(keepends=True)
+    table.write_text("".join(lines[:15]))  # whole rows, but none of the private test
+    assert "fer2013.csv is cut off" in one_line("fer2013", tmp_path)
+
+
+def test_folds_and_shares_apply_to_train(tmp_path):
+    tiny_sets.eurosat(tmp_path)
+    found = [load("eurosat", tmp_path, fold=fold) for fold in range(3)]
+    assert sorted(sum((s.test.names for s in found), ())) == sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg")
+    )
+    assert len(load("eurosat", tmp_path, per_class=1).train) == 2
+
+
+def test_jobs_of_a_process_share_what_was_read(tmp_path):
+    tiny_sets.cifar10(tmp_path)
+    assert load("cifar10", tmp_path) is load("cifar10", tmp_path)
+
+
+def test_what_is_absent_is_said_and_where_to_put_it(tmp_path):
+    text = one_line("cifar10", tmp_path / "new")
+    assert f"there is no folder {tmp_path / 'new' / 'cifar-10-batches-py'}" in text
+    assert "unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz" in text
+    assert "data.download=true" in text
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_a_root_it_lies_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    tiny_sets.eurosat(tmp_path / "datasets" / "eurosat")
+    source = published(0, name="eurosat", **CHOICES)
+    assert source.train.images[0].is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost", "said"),
+    [
+        ("food101", "images/apple_pie/1.jpg", "1 images are missing"),
+        ("food101", "meta/test.json", "No such file"),
+        ("oxford_pets", "annotations/trainval.txt", "No such file"),
+        ("flowers102", "setid.mat", "not found or corrupted"),
+        ("cifar10", "test_batch", "not found or corrupted"),
+        ("eurosat", "2750", "not found"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused_and_left(tmp_path, name, lost, said):
+    folder = getattr(tiny_sets, name)(tmp_path)
+    gone = folder / lost
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    text = one_line(name, tmp_path, download=True)
+    assert f"{folder} is not whole" in text
+    assert said in text
+    assert "move it away" in text
+    assert "You can use" not in text
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if known.fetch])
+def test_the_url_is_the_one_that_torchvision_downloads(name):
+    source = inspect.getsource(inspect.getmodule(KNOWN[name].fetch))
+    prefix, _, file = KNOWN[name].url.rpartition("/")
+    assert prefix in source
+    assert file in source
+
+
+# Downloads, from a server on this machine.
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`, or as much of them as `mood` allows, and counts who asks for them."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.mood, self.asked = {}, "whole", []
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.answer(body=True)
+
+    def answer(self, body):
+        mood, content = self.server.mood, self.server.files.get(self.path.strip("/"))
+        if mood in ("404", "500") or content is None:
+            self.send_error(int(mood) if mood.isdigit() else 404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if not body:
+            return
+        if mood == "slow":
+            time.sleep(0.5)
+        if mood == "changed":
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        self.wfile.write(content[: len(content) // 2] if mood in ("cut", "stalled") else content)
+        if mood == "stalled":
+            self.wfile.flush()
+            time.sleep(1.5)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def _cifar10(tmp_path, server, monkeypatch):
+    folder, archive = tiny_sets.cifar10(tmp_path / "made"), tmp_path / "made" / "c.tar.gz"
+    (folder / "noise").write_bytes(np.random.default_rng(0).bytes(100_000))
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, folder.name)
+    kind = torchvision.datasets.CIFAR10
+    content = server.files["cifar-10-python.tar.gz"] = archive.read_bytes()
+    url = server.url("cifar-10-python.tar.gz")
+    monkeypatch.setattr(kind, "url", url)
+    monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(KNOWN, "cifar10", KNOWN["cifar10"]._replace(url=url))
+
+
+def _eurosat(tmp_path, server, monkeypatch):
+    folder, archive = tiny_sets.eurosat(tmp_path / "made"), tmp_path / "made" / "e.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*.jpg")):
+            file.write(path, path.relative_to(folder))
+        file.writestr("noise", np.random.default_rng(0).bytes(100_000))
+    content = server.files["EuroSAT.zip"] = archive.read_bytes()
+    url = server.url("EuroSAT.zip")
+    module = inspect.getmodule(torchvision.datasets.EuroSAT)
+    whole = module.download_and_extract_archive
+
+    def fetch(_, download_root, md5):
+        whole(url, download_root=download_root, md5=hashlib.md5(content).hexdigest())
+
+    monkeypatch.setattr(module, "download_and_extract_archive", fetch)
+    monkeypatch.setitem(KNOWN, "eurosat", KNOWN["eurosat"]._replace(url=url))
+
+
+SERVED = {"cifar10": _cifar10, "eurosat": _eurosat}
+
+
+@pytest.fixture(params=sorted(SERVED))
+def served(request, tmp_path, server, monkeypatch):
+    """The name of a data set that the server has; one is a .tar.gz, the other a .zip."""
+    SERVED[request.param](tmp_path, server, monkeypatch)
+    return request.param
+
+
+def left(root):
+    """What a failed attempt has left that is more than a lock."""
+    if not root.exists():
+        return []
+    return [path.name for path in root.iterdir() if path.suffix != ".lock"]
+
+
+def test_a_download_is_kept_without_its_archive_and_not_repeated(served, server, tmp_path, caplog):
+    root = tmp_path / "new" / "root"
+    first = load(served, root, download=True)
+    assert sum(sizes(first).values()) > 10
+    assert f"downloading {KNOWN[served].url}" in caplog.text
+    assert left(root) == [KNOWN[served].folder]
+    assert not [*root.rglob("*.zip"), *root.rglob("*.gz")]
+    room._published.cache_clear()
+    again = load(served, root)
+    assert again.test.names == first.test.names
+    assert len(server.asked) == ONCE
+
+
+@pytest.mark.parametrize(
+    ("mood", "said"),
+    [
+        ("404", "the server answered 404 Not Found"),
+        ("500", "the server answered 500 Internal Server Error"),
+        ("cut", "cut off, or is not what was published (its checksum differs)"),
+        ("changed", "cut off, or is not what was published (its checksum differs)"),
+        ("stalled", "nothing came for 0.5 s"),
+    ],
+)
+def test_a_failed_download_is_one_line_and_leaves_nothing(
+    served, server, tmp_path, monkeypatch, mood, said
+):
+    monkeypatch.setattr(room, "STALL_S", 0.5)
+    server.mood = mood
+    root = tmp_path / "root"
+    text = one_line(served, root, download=True)
+    assert text.startswith(f"data={served}: {KNOWN[served].url} could not be downloaded to {root}")
+    assert said in text
+    assert left(root) == []
+    assert socket.getdefaulttimeout() is None
+
+    server.mood = "whole"
+    assert sum(sizes(load(served, root, download=True)).values()) > 10
+
+
+def test_no_network_is_said_within_seconds(served, tmp_path, monkeypatch):
+    with socket.socket() as silent:  # connections are taken, and never answered
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        closed = "http://127.0.0.1:9/x.zip"
+        mute = f"http://127.0.0.1:{silent.getsockname()[1]}/x.zip"
+        monkeypatch.setattr(room, "REACH_S", 1.0)
+        for url in (closed, mute, "http://no.such.host.invalid/x.zip"):
+            monkeypatch.setitem(KNOWN, served, KNOWN[served]._replace(url=url))
+            started = time.monotonic()
+            text = one_line(served, tmp_path / "root", download=True)
+            assert time.monotonic() - started < 3
+            assert f"{url} could not be downloaded to {tmp_path / 'root'}" in text
+            assert "is there a network?" in text
+            assert left(tmp_path / "root") == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(served, tmp_path):
+    root = tmp_path / "root"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        text = one_line(served, root, download=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"downloaded to {root}: File too large" in text
+    assert left(root) == []
+    assert sum(sizes(load(served, root, download=True)).values()) > 10
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(served, tmp_path):
+    (tmp_path / "file").touch()
+    assert "Not a directory" in one_line(served, tmp_path / "file" / "root", download=True)
+
+
+def test_what_a_killed_process_left_is_not_taken_for_whole(served, server, tmp_path):
+    folder = tmp_path / f".{KNOWN[served].folder}.part" / KNOWN[served].folder / "2750" / "Ghost"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (2, 2)).save(folder / "x.jpg")
+    source = load(served, tmp_path, download=True)
+    assert "Ghost" not in source.classes
+    assert not folder.exists()
+
+
+def _count(name, root, queue):
+    queue.put(len(load(name, root, download=True).test))
+
+
+def test_processes_that_race_download_once(served, server, tmp_path):
+    server.mood = "slow"
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    jobs = [fork.Process(target=partial(_count, served, tmp_path / "r", queue)) for _ in range(3)]
+    for job in jobs:
+        job.start()
+    counts = [queue.get(timeout=60) for _ in jobs]
+    for job in jobs:
+        job.join()
+    assert len(set(counts)) == 1
+    assert len(server.asked) == ONCE
