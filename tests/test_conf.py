@@ -21,6 +21,7 @@ NEEDED = {
     ("data", "image_folder"): ["data.root=x"],
     ("data", "manifest"): ["data.path=x.csv"],
     ("preset", "birds"): ["data.root=x"],
+    ("data", "hf"): ["data.path=x/y"],
     ("backbone", "timm"): ["backbone.name=resnet18"],
     ("freeze", "custom"): ["freeze.actions=[keep,keep,tune,tune,tune]"],
 }
