@@ -425,7 +425,10 @@ def test_what_a_killed_process_left_is_not_taken_for_whole(served, server, tmp_p
 
 
 def _count(name, root, queue):
-    queue.put(len(load(name, root, download=True).test))
+    try:
+        queue.put(len(load(name, root, download=True).test))
+    except BaseException as error:
+        queue.put(repr(error))
 
 
 def test_processes_that_race_download_once(served, server, tmp_path):
@@ -438,5 +441,5 @@ def test_processes_that_race_download_once(served, server, tmp_path):
     counts = [queue.get(timeout=60) for _ in jobs]
     for job in jobs:
         job.join()
-    assert len(set(counts)) == 1
+    assert len(set(counts)) == 1, counts
     assert len(server.asked) == ONCE

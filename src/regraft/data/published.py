@@ -108,8 +108,8 @@ def _published(name: Name, root: Path, download: bool, division: subset.Division
         splits = {split: _split(root, split, *part) for split, part in parts.items()}
     except (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.PickleError) as error:
         raise RegraftError(
-            f"data={name}: {root / known.folder} is not whole ({_short(error)}); move it away"
-            + (" and it is downloaded again" if known.fetch else f" and put {known.url} there")
+            f"data={name}: {root / known.folder} is not whole ({_short(error)}); move it away "
+            + ("and set data.download=true" if known.fetch else f"and get it anew: {known.url}")
         ) from error
     names = tuple(str(label).replace("_", " ") for label in classes)
     return Source(name, names, **divided(splits, names, division, f"{name} in {root}"))
