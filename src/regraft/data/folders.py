@@ -20,6 +20,7 @@ from regraft.data.sources import (
     Share,
     Source,
     Split,
+    divided,
     natural,
 )
 from regraft.data.transforms import EXTENSIONS
@@ -74,12 +75,7 @@ def _image_folder(
     for name in found.keys() - {"train"}:
         _check_classes(found[name], classes, split=name)
     splits = {name: _files(layout, classes, base) for name, layout in found.items()}
-    missing = [name for name in ("val", "test") if name not in splits]
-    if missing or division.fold is not None:
-        whole = splits["train"]
-        parts = division.parts(whole.labels, classes, missing)
-        splits |= {name: whole.take(indices) for name, indices in parts.items()}
-        _log.info("%s: %s", base, division.words({name: len(parts[name]) for name in missing}))
+    splits = divided(splits, classes, division, str(base))
     return Source(base.resolve().name, classes, skipped=skipped, **splits)
 
 

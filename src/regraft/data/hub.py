@@ -93,7 +93,7 @@ def _hub_images(asked: _Asked, division: subset.Division) -> Source:
         labels = _indices(found, classes, f"data.path={asked.path}, {split}")
         splits[split] = Split(*_files(tables[split], asked, split, labels))
     where = Path(asked.path).name
-    return Source(where, classes, **divided(splits, classes, division, asked.path))
+    return Source(where, classes, skipped=(), **divided(splits, classes, division, asked.path))
 
 
 def _loaded(asked: _Asked) -> Any:

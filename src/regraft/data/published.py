@@ -112,7 +112,7 @@ def _published(name: Name, root: Path, download: bool, division: subset.Division
             + ("and set data.download=true" if known.fetch else f"and get it anew: {known.url}")
         ) from error
     names = tuple(str(label).replace("_", " ") for label in classes)
-    return Source(name, names, **divided(splits, names, division, f"{name} in {root}"))
+    return Source(name, names, skipped=(), **divided(splits, names, division, f"{name} in {root}"))
 
 
 def _short(error: Exception) -> str:
