@@ -1,13 +1,14 @@
 """From an image as people have it to what the weights want to see: mode, size, crop, mean, std."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
@@ -17,6 +18,15 @@ from regraft.errors import RegraftError
 READER = 1  # of how images are read and fitted; with another number, nothing kept is known
 _INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
 _CROP_MODES = ("center", "squash", "border")
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF orientation
 Pixels = TypeVar("Pixels", Image.Image, Tensor)
 
 # EPS starts Ghostscript, WMF needs Windows, the others are recognised but have no decoder. By
@@ -110,27 +120,49 @@ class InputConfig:
 def read_image(path: Path) -> Image.Image:
     """The picture in a file, upright and in RGB; UnreadableImageError names a bad file."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        # Pillow warns of damaged tags and large pictures, which it reads all the same.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
             image.load()
-            return to_rgb(image)
+            picture = to_rgb(image)
+            picture.info = {}  # its tags have been followed; `fit` is not to read them again
+            return picture
     except Exception as error:  # decoders raise whatever they trip over
-        reason = "no such file" if isinstance(error, FileNotFoundError) else "not a readable image"
+        reason, way_out = "not a readable image", "repair the file or delete it"
+        if isinstance(error, FileNotFoundError):
+            reason = "no such file"
+        elif isinstance(error, Image.DecompressionBombError):
+            reason, way_out = "too many pixels to be read", "make it smaller or delete it"
         raise UnreadableImageError(
-            f"{str(path)!r}: {reason} ({type(error).__name__}); repair the file, delete it, or "
-            "leave such files out with data.on_error=skip"
+            f"{str(path)!r}: {reason} ({type(error).__name__}); {way_out}, or leave such files out "
+            "with data.on_error=skip"
         ) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any picture as 8-bit RGB, turned as its EXIF tag says, transparency laid on white."""
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as the EXIF tag says; damaged tags say nothing."""
+    image.load()  # which turns TIFF by itself
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever the reader of tags trips over, the pixels are there
+        return image
+    # Not by ImageOps.exif_transpose: it writes all other tags anew, and fails where one is odd.
+    turn = _UPRIGHT.get(orientation)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {name: image.info[name] for name in image.info if name == "transparency"}
+    return turned
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
