@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 import warnings
 import zlib
 
@@ -11,6 +12,7 @@ import torch
 from families import FAMILIES
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from timm.data import create_transform
 
 from regraft.backbone import Backbone
 from regraft.data.transforms import InputConfig, UnreadableImageError, read_image, to_rgb
@@ -258,6 +260,45 @@ def test_damaged_tags_keep_nobody_from_the_pixels(tmp_path, damage, name, mode, 
 
 
 # Sizes.
+
+
+@pytest.mark.parametrize("size", [(20000, 2), (2, 20000)])
+@pytest.mark.parametrize("crop_mode", ["center", "squash"])
+def test_a_line_is_fitted_as_timm_does(size, crop_mode):
+    image = Image.fromarray(noise(size[1], size[0], 3))
+    config = InputConfig((16, 16), (0.5,) * 3, (0.2,) * 3, "bicubic", 0.875, crop_mode)
+    timms = create_transform(
+        (3, 16, 16),
+        mean=config.mean,
+        std=config.std,
+        interpolation="bicubic",
+        crop_pct=0.875,
+        crop_mode=crop_mode,
+    )
+
+    torch.testing.assert_close(config.normalize(config.fit(image)[None])[0], timms(image))
+
+
+@pytest.mark.parametrize("size", [(20000, 2), (2, 20000), (20001, 1)])
+def test_a_line_is_not_resized_to_gigabytes(size, tmp_path):
+    path = saved(Image.new("RGB", size, "red"), tmp_path / "a.png")
+    config = InputConfig((224, 224), (0.5,) * 3, (0.2,) * 3, "bicubic", 0.875)
+    started = time.process_time()
+    for images in (read_image(path), pixels(path)[None]):
+        fitted = config.fit(images)
+        assert fitted.shape[-3:] == (3, 224, 224)
+        assert fitted.movedim(-3, -1).reshape(-1, 3).unique(dim=0).tolist() == [[255, 0, 0]]
+
+    assert time.process_time() - started < 3  # it took eight seconds and three gigabytes
+
+
+@pytest.mark.parametrize("size", [(20000, 2), (2, 20000)])
+def test_a_line_that_is_padded_keeps_one_row_of_pixels(size):
+    config = InputConfig((16, 16), (0.5,) * 3, (0.2,) * 3, "bicubic", 1.0, "border")
+    fitted = config.fit(Image.new("RGB", size, "white"))
+
+    assert (fitted == 255).sum() == 3 * 16
+    assert (fitted == 128).sum() == 3 * 16 * 15
 
 
 @pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])

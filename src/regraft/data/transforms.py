@@ -15,9 +15,10 @@ from torchvision.transforms.v2 import functional
 
 from regraft.errors import RegraftError
 
-READER = 1  # of how images are read and fitted; with another number, nothing kept is known
+READER = 2  # of how images are read and fitted; with another number, nothing kept is known
 _INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
 _CROP_MODES = ("center", "squash", "border")
+_LONGEST = 64  # times as long as wide: more of an image is not resized to be cropped off
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -92,6 +93,8 @@ class InputConfig:
         return batch.to(torch.float32).sub_(mean).div_(std)
 
     def _resize(self, images: Pixels) -> Pixels:
+        if self.crop_mode == "center":
+            images = _middle(images)
         height, width = (math.floor(edge / self.crop_pct) for edge in self.size)
         _, old_height, old_width = functional.get_dimensions(images)
         if self.crop_mode == "squash":
@@ -115,6 +118,13 @@ class InputConfig:
             fill = [round(255 * value) for value in self.mean[:channels]]
             images = functional.pad(images, edges, fill=fill)
         return functional.center_crop(images, list(self.size))
+
+
+def _middle(images: Pixels) -> Pixels:
+    """Less of the long side of a line: 20000 x 2 pixels would be resized to gigabytes."""
+    _, height, width = functional.get_dimensions(images)
+    size = [min(height, _LONGEST * width), min(width, _LONGEST * height)]
+    return images if size == [height, width] else functional.center_crop(images, size)
 
 
 def read_image(path: Path) -> Image.Image:
