@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from families import FAMILIES
@@ -120,6 +122,27 @@ def test_dropping_the_last_stages_leaves_a_smaller_network_that_runs(backbone):
     if backbone.map_shape is not None:
         head = conv_mlp(backbone.out_features, backbone.map_shape, 3, width=8, hidden=8)
         assert head(backbone(images(backbone), "map")).shape == (2, 3)
+
+
+def test_what_is_left_after_dropping_learns(backbone):
+    takes = ("pooled", "map") if backbone.map_shape else ("pooled",)
+    for cut in range(1, len(backbone.stages)):
+        left = copy.deepcopy(backbone)
+        left.graft(dropped=range(cut, len(left.stages)))
+        left.train()
+        for output in takes:
+            left(images(left, 4), output).square().mean().backward()
+        for index in range(cut):
+            assert any(p.grad is not None for p in left.stage_parameters(index).values())
+
+
+def test_a_dropped_convolution_takes_its_activation_and_pooling_along():
+    backbone = Backbone(name="tiny_vgg", size=32).eval()
+    batch = images(backbone)
+    expected = backbone.net.features[:6](batch)  # two times convolution, activation, pooling
+    backbone.graft(dropped=[2, 3, 4])
+
+    torch.testing.assert_close(backbone(batch, "map"), expected)
 
 
 def test_dropping_gives_what_the_kept_stages_gave_before():

@@ -243,15 +243,26 @@ def _modules_by_stage(net: nn.Module, stages: tuple[Stage, ...]) -> tuple[list[n
 
 
 def _remove(net: nn.Module, path: str) -> None:
-    """Put an identity in the module's place; in a classifier's, only inside it, since it pools."""
+    """Put an identity in the module's place; in a classifier's, only inside it, since it pools.
+
+    What follows it in a sequence up to the next tensors, such as VGG's activation and pooling, goes
+    with it: in-place activations in a row break the gradient, and pooling again blurs the map.
+    """
     module = net.get_submodule(path)
     if path == "head":
         for name, child in module.named_children():
             if any(True for _ in child.parameters()):
                 setattr(module, name, nn.Identity())
     else:
-        parent, _, name = path.rpartition(".")
-        setattr(net.get_submodule(parent), name, nn.Identity())
+        parent_path, _, name = path.rpartition(".")
+        parent = net.get_submodule(parent_path)
+        setattr(parent, name, nn.Identity())
+        if isinstance(parent, nn.Sequential):
+            names = list(parent._modules)
+            for follower in names[names.index(name) + 1 :]:
+                if parent.get_submodule(follower).state_dict():
+                    break
+                setattr(parent, follower, nn.Identity())
 
 
 def _is_nhwc(net: Any) -> bool:
