@@ -1,12 +1,22 @@
+import csv
 import logging
 import os
+import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from regraft.complaints import explain
 from regraft.data.folders import image_folder
+from regraft.data.images import Images
+from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
+from regraft.fingerprint import fingerprint
+from regraft.jobs import read_answers
+from regraft.outputs import write_predictions
+from regraft.pictures import read_test
 
 
 @pytest.fixture
@@ -128,6 +138,113 @@ def test_links_may_lead_to_images_and_never_in_a_circle(root, tmp_path):
 
     assert source.classes == ("cat", "dog")
     assert sum(len(split) for split in splits(source)) == 8
+
+
+def test_links_lead_to_images_and_say_where_they_lead_nowhere(root, tmp_path, caplog):
+    put(tmp_path / "elsewhere", 1)
+    for name in ("cat", "dog"):
+        put(root / name, 4)
+    (root / "cat" / "link.png").symlink_to(tmp_path / "elsewhere" / "0.png")
+    (root / "cat" / "lost.png").symlink_to(tmp_path / "gone.png")
+    (root / "fox").symlink_to(tmp_path / "unmounted")
+    source = load(root)
+
+    assert source.classes == ("cat", "dog")
+    images = [path for split in splits(source) for path in split.images]
+    assert len(images) == 10
+    assert f"{root / 'fox'} leads nowhere and is ignored" in caplog.text
+    with pytest.raises(RegraftError, match="lost.png': no such file .*; repair the file or delete"):
+        fingerprint(images)
+
+
+def test_a_folder_may_be_called_like_an_image(root):
+    put(root / "cat.jpg", 5)
+    put(root / "dog", 5)
+    put(root / "dog" / "burst.jpg", 2)
+    assert load(root).classes == ("cat.jpg", "dog")
+    assert sum(map(len, splits(load(root)))) == 12
+
+    put(root / "cat.jpg", 6)
+    assert sum(map(len, splits(load(root)))) == 13
+
+
+def test_a_class_may_hold_only_folders(root):
+    put(root / "cat" / "indoors" / "day", 5)
+    put(root / "dog" / "outdoors", 5)
+    assert load(root).classes == ("cat", "dog")
+
+    (root / "fox" / "nothing").mkdir(parents=True)
+    assert "class folder 'fox' in" in one_line(root)
+
+
+def test_a_class_may_have_one_image_where_the_splits_are_given(root):
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            put(root / split / name, 1)
+    assert [len(split) for split in splits(load(root))] == [2, 2, 2]
+
+
+NAMES = ["two words", "one,two", "two\nlines", "it's", 'say "x"', "Ä ñ 猫 🐈", "a=b", "100%", "[x]"]
+
+
+def test_names_may_hold_anything(root, tmp_path):
+    for name in NAMES:
+        put(root / name, 3)
+        for index in range(3):
+            (root / name / f"{index}.png").rename(root / name / f"{name} {index}.png")
+    source = load(root)
+    assert sorted(source.classes) == sorted(NAMES)
+
+    input = InputConfig((8, 8), (0.5,) * 3, (0.2,) * 3, "bilinear", 1.0)
+    images = Images(source, input, batch_size=4, workers=0)
+    shares = torch.eye(len(NAMES))[images.labels("test")]
+    write_predictions(tmp_path / "p.csv", images, {"test": (shares, images.labels("test"))})
+    with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[4:] == [f"p_{name}" for name in source.classes]
+    assert [row[1] for row in rows] == list(source.test.names)
+    assert [row[2] for row in rows] == list(source.classes)
+    labels, guesses, classes = read_test(tmp_path / "p.csv")
+    assert (labels, guesses, classes) == ([*range(len(NAMES))],) * 2 + (list(source.classes),)
+    assert read_answers(tmp_path / "p.csv").correct.all()
+
+
+def test_an_error_about_a_name_with_a_line_break_is_one_line(root):
+    put(root / "cat", 3)
+    (root / "two\nlines").mkdir()
+    with pytest.raises(RegraftError) as info:
+        load(root)
+    assert explain(info.value).startswith("class folder 'two lines' in")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system spells names its way")
+def test_one_letter_is_one_however_it_is_written(root):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    put(root / "train" / composed, 3)
+    put(root / "train" / decomposed, 2)
+    put(root / "train" / "dog", 3)
+    put(root / "val" / decomposed, 1)
+    put(root / "test" / composed, 1)
+    source = load(root)
+
+    assert source.classes == (composed, "dog")
+    assert [split.labels.tolist() for split in splits(source)] == [[0] * 5 + [1] * 3, [0], [0]]
+    assert all(path.is_file() for split in splits(source) for path in split.images)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system spells names its way")
+def test_a_name_that_is_no_text_is_escaped_and_its_file_is_found(root):
+    put(root / "dog", 5)
+    put(root / os.fsdecode(b"caf\xe9"), 5)
+    odd = root / "dog" / os.fsdecode(b"\xff.png")
+    (root / "dog" / "0.png").rename(odd)
+    source = load(root)
+
+    assert source.classes == (r"caf\udce9", "dog")
+    names = [name for split in splits(source) for name in split.names]
+    assert r"dog/\udcff.png" in names
+    assert odd in [path for split in splits(source) for path in split.images]
+    "".join(names).encode()
 
 
 def test_a_class_may_be_called_train(root):

@@ -1,4 +1,5 @@
 import csv
+import unicodedata
 
 import numpy as np
 import pytest
@@ -159,6 +160,33 @@ def test_a_missing_column_is_named_with_the_nearest(table):
 )
 def test_a_wrong_row_is_named(table, row, message):
     assert message in one_line(table([*ROWS, row], skip=("../out.png",)))
+
+
+def test_one_letter_is_one_however_it_is_written(table, tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    header = ("path", "label", "group")
+    rows = [(f"{decomposed} {n}.png", (composed, "bar")[n % 2], "") for n in range(20)]
+    path = table(rows, header)
+    path.write_text(unicodedata.normalize("NFC", path.read_text("utf-8")), "utf-8")
+    source = load(path)
+    assert source.classes == ("bar", composed)
+    assert all(image.is_file() for split in splits(source).values() for image in split.images)
+
+    mixed = [(f"{n}.png", ("bar", composed, decomposed)[n % 3], "") for n in range(30)]
+    assert load(table(mixed, header)).classes == ("bar", composed)
+    named = [(f"{n}.png", "ab"[n % 2], "train", f"{composed} {n}") for n in range(20)]
+    named.append(("x.png", "a", "test", f"{decomposed} 3"))
+    assert "is in train and in test" in one_line(table(named, ("path", "label", "split", "group")))
+    twice = [*rows, (f"{composed} 7.png", "bar", "")]
+    message = one_line(table(twice, header, skip=(f"{composed} 7.png",)))
+    assert "rows 8 and 21" in message
+
+
+def test_names_may_hold_commas_and_line_breaks(table):
+    rows = [(f"a, b\n{n}.png", ("one,\ntwo", "b")[n % 2]) for n in range(20)]
+    source = load(table(rows))
+    assert source.classes == ("b", "one,\ntwo")
+    assert all(image.is_file() for split in splits(source).values() for image in split.images)
 
 
 def test_images_that_are_not_there_are_counted(table):

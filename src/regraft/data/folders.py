@@ -1,6 +1,7 @@
 """Images of one's own: a folder of class folders, read as a source or refused in one line."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,6 +23,7 @@ from regraft.data.sources import (
     Split,
     divided,
     natural,
+    spelt,
 )
 from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
@@ -90,9 +92,8 @@ def _folders(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         return
     seen.add(identity)
     yield folder
-    for path in _entries(folder):
-        if path.suffix.lower() not in EXTENSIONS and path.is_dir():
-            yield from _folders(path, seen)
+    for path in _subfolders(folder):
+        yield from _folders(path, seen)
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,14 @@ def _existing(root: str) -> Path:
     if base.exists():
         raise RegraftError(f"data.root={root} is a file; give the folder of class folders")
     lost = next(p for p in [*reversed(base.parents), base] if not p.exists())
-    near = [p.name for p in _entries(lost.parent) if p.is_dir()] if lost.parent.is_dir() else []
+    near = [p.name for p in _subfolders(lost.parent)] if lost.parent.is_dir() else []
     hint = did_you_mean(lost.name, near) or "; give the folder of class folders"
     raise RegraftError(f"data.root={root}: there is no folder '{lost}'{hint}")
 
 
 def _split_folders(base: Path) -> dict[str, Path]:
     """The folder of each split that is there; a folder without splits is all train."""
-    inside = [path for path in _entries(base) if path.is_dir()]
+    inside = _subfolders(base)
     found: dict[str, Path] = {}
     for path in inside:
         if (split := SPLITS.get(path.name.lower())) in found:
@@ -132,7 +133,7 @@ def _split_folders(base: Path) -> dict[str, Path]:
         odd = next(iter(found.values())).name
         way_out = f"move the class folders into '{base / 'train'}'" if others else "add 'train'"
         raise RegraftError(f"{base} has a folder '{odd}' but no 'train'; {way_out}")
-    is_class = others and not any(path.is_dir() for path in _entries(found.get("train", base)))
+    is_class = others and not _subfolders(found.get("train", base))
     if not found or is_class:
         return {"train": base}
     if others:
@@ -171,9 +172,16 @@ def _scan(folder: Path) -> _Layout:
     inside = _entries(folder)
     # Links that lead back up are not followed: they would bring in other classes, or never end.
     above = {_identity(path) for path in (folder.resolve(), *folder.resolve().parents)}
-    images = {path.name: _images(path, set(above)) for path in inside if path.is_dir()}
-    loose = sum(path.suffix.lower() in EXTENSIONS for path in inside if path.name not in images)
-    return _Layout(folder, images, loose)
+    images: dict[str, list[Path]] = {}
+    loose = 0
+    for path, is_folder in inside.items():
+        if is_folder:
+            images.setdefault(spelt(path.name), []).extend(_images(path, set(above)))
+        elif path.is_symlink() and not path.exists():
+            _log.warning("%s leads nowhere and is ignored", path)
+        elif path.suffix.lower() in EXTENSIONS:
+            loose += 1
+    return _Layout(folder, dict(sorted(images.items(), key=lambda item: natural(item[0]))), loose)
 
 
 def _images(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
@@ -182,11 +190,11 @@ def _images(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
         return []
     seen.add(identity)
     images = []
-    for path in _entries(folder):
-        if path.suffix.lower() in EXTENSIONS:  # asked first: it needs no look at the disk
-            images.append(path)
-        elif path.is_dir():
+    for path, is_folder in _entries(folder).items():
+        if is_folder:
             images += _images(path, seen)
+        elif path.suffix.lower() in EXTENSIONS:
+            images.append(path)
     return images
 
 
@@ -206,8 +214,8 @@ def _classes(train: _Layout) -> tuple[str, ...]:
         )
     if len(images) == 1:
         [name] = images
-        inner = any(path.is_dir() for path in _entries(folder / name))
-        hint = f", or set data.root={folder / name}" if inner else ""
+        path = _subfolders(folder)[0]
+        hint = f", or set data.root={path}" if _subfolders(path) else ""
         raise RegraftError(f"{folder} has one class only, '{name}'; give at least two{hint}")
     if train.loose:
         _log.warning("%s: %d images outside the class folders are ignored", folder, train.loose)
@@ -229,17 +237,33 @@ def _files(layout: _Layout, classes: tuple[str, ...], base: Path) -> Split:
     files = [layout.images.get(name, []) for name in classes]
     paths = tuple(path for group in files for path in group)
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(group) for group in files])
-    return Split(paths, labels, tuple(path.relative_to(base).as_posix() for path in paths))
+    # A name that is no UTF-8, as old archives have them, must not end a job that writes it down.
+    posix = (path.relative_to(base).as_posix() for path in paths)
+    names = tuple(name.encode(errors="backslashreplace").decode() for name in posix)
+    return Split(paths, labels, names)
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What a person sees in a folder, in natural order."""
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path, is_folder in _entries(folder).items() if is_folder]
+
+
+def _entries(folder: Path) -> dict[Path, bool]:
+    """What a person sees in a folder, in natural order, and whether it is a folder itself.
+
+    Only links need another look at the disk; those that lead nowhere are no folders.
+    """
     try:
-        paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        with os.scandir(folder) as entries:
+            found = {
+                folder / entry.name: (folder / entry.name).is_dir()
+                if entry.is_symlink()
+                else entry.is_dir()
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name not in _NOT_OURS
+            }
     except OSError as error:
         raise RegraftError(f"{folder} cannot be read: {error.strerror}") from error
-    ours = (path for path in paths if path.name not in _NOT_OURS)
-    return sorted(ours, key=lambda path: natural(path.name))
+    return dict(sorted(found.items(), key=lambda item: natural(item[0].name)))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ from regraft.data.sources import (
     Source,
     Split,
     natural,
+    spelt,
 )
 from regraft.errors import RegraftError, did_you_mean
 
@@ -105,12 +107,12 @@ def _manifest(
 ) -> Source:
     """The table, which is not read again as long as the file is in the same `state`."""
     rows = list(_rows(file, columns))
-    _refuse_strange_paths(rows, base, file)
+    paths = _files(rows, base, file)
     skipped: tuple[Skipped, ...] = ()
     if on_error == "skip":
-        rows, skipped = _readable(rows, base, file)
+        rows, paths, skipped = _readable(rows, paths, file)
     else:
-        _refuse_absent(rows, base, file)
+        _refuse_absent(rows, paths, base, file)
     indices = _given_splits(rows, file)
     classes = tuple(sorted({rows[i].label for i in indices["train"]}, key=natural))
     if len(classes) < 2:
@@ -131,7 +133,6 @@ def _manifest(
         indices |= {name: train[part] for name, part in parts.items()}
         _log.info("%s: %s", file, division.words({name: len(parts[name]) for name in missing}))
     _refuse_shared_groups(rows, indices, file)
-    paths = tuple(base / row.path for row in rows)
     everything = Split(paths, labels, tuple(row.path for row in rows))
     splits = {name: everything.take(part) for name, part in indices.items()}
     return Source(file.stem, classes, skipped=skipped, **splits)
@@ -164,8 +165,8 @@ def _rows(file: Path, columns: Columns) -> Iterator[_Row]:
         for key in ("path", "label"):
             if not text[key]:
                 raise RegraftError(f"{file}, row {number}: the {key} is empty")
-        split, group = text.get("split"), text.get("group")
-        yield _Row(number, text["path"], text["label"], split or None, group or None)
+        split, group = text.get("split"), spelt(text.get("group", ""))
+        yield _Row(number, text["path"], spelt(text["label"]), split or None, group or None)
 
 
 def _with(first: dict[str, Any], rest: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -196,38 +197,43 @@ def _parquet(file: Path) -> Iterator[dict[str, Any]]:
         raise RegraftError(f"{file} cannot be read as Parquet: {error}") from error
 
 
-def _refuse_strange_paths(rows: list[_Row], base: Path, file: Path) -> None:
-    """Raises RegraftError for images that are listed twice or lie outside of `base`."""
-    seen: dict[str, int] = {}
+def _files(rows: list[_Row], base: Path, file: Path) -> tuple[Path, ...]:
+    """The image of each row. Raises RegraftError for those listed twice or outside of `base`."""
+    seen: dict[Path, int] = {}
     for row in rows:
-        if row.path in seen:
-            twice = f"rows {seen[row.path]} and {row.number}"
+        path = _spelt_as_on_disk(base, row.path)
+        if path in seen:
+            twice = f"rows {seen[path]} and {row.number}"
             raise RegraftError(f"{file}, {twice}: '{row.path}' is listed twice; keep one")
-        seen[row.path] = row.number
+        seen[path] = row.number
         if ".." in Path(row.path).parts:
             raise RegraftError(
                 f"{file}, row {row.number}: '{row.path}' leads out of {base}; set data.root higher"
             )
+    return tuple(seen)
 
 
-def _readable(rows: list[_Row], base: Path, file: Path) -> tuple[list[_Row], tuple[Skipped, ...]]:
-    """The rows whose images can be read; RegraftError if a label is lost."""
-    bad = unreadable([base / row.path for row in rows])
-    kept = [row for row in rows if base / row.path not in bad]
-    left = {row.label for row in kept}
-    for row in rows:
+def _readable(
+    rows: list[_Row], paths: tuple[Path, ...], file: Path
+) -> tuple[list[_Row], tuple[Path, ...], tuple[Skipped, ...]]:
+    """The rows whose images can be read, and the images; RegraftError if a label is lost."""
+    bad = unreadable(paths)
+    both = list(zip(rows, paths, strict=True))
+    kept = [(row, path) for row, path in both if path not in bad]
+    left = {row.label for row, _ in kept}
+    for row, path in both:
         if row.label not in left:
             raise RegraftError(
                 f"{file}: label '{row.label}' has no image that can be read, '{row.path}' for one "
-                f"({bad[base / row.path]}); repair the files or delete the rows"
+                f"({bad[path]}); repair the files or delete the rows"
             )
-    skipped = (Skipped(r.path, bad[base / r.path]) for r in rows if base / r.path in bad)
-    return kept, tuple(skipped)
+    skipped = tuple(Skipped(row.path, bad[path]) for row, path in both if path in bad)
+    return [row for row, _ in kept], tuple(path for _, path in kept), skipped
 
 
-def _refuse_absent(rows: list[_Row], base: Path, file: Path) -> None:
+def _refuse_absent(rows: list[_Row], paths: tuple[Path, ...], base: Path, file: Path) -> None:
     """Raises RegraftError for images that are not there."""
-    absent = [row for row in rows if not (base / row.path).is_file()]
+    absent = [row for row, path in zip(rows, paths, strict=True) if not path.is_file()]
     if absent:
         others = len(absent) - 1
         more = f", nor {'are' if others > 1 else 'is'} {others} other" + "s" * (others > 1)
@@ -237,6 +243,13 @@ def _refuse_absent(rows: list[_Row], base: Path, file: Path) -> None:
             "correct the rows, set data.root to the folder that the paths begin in, or leave them "
             "out with data.on_error=skip"
         )
+
+
+def _spelt_as_on_disk(base: Path, name: str) -> Path:
+    """The file, also if table and disk write é in two ways, as one of them comes from a Mac."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    paths = [base / form for form in forms]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _given_splits(rows: list[_Row], file: Path) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from regraft.data.transforms import UnreadableImageError, read_image
+from regraft.data.transforms import UnreadableImageError, decode, no_warnings
 from regraft.fingerprint import Identity, identity
 
 OnError = Literal["fail", "skip"]
@@ -33,7 +33,7 @@ def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
     """
     _log.info("reading %d images to leave out those that cannot be read", len(paths))
     # Decoders let other threads run.
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with no_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         reasons = threads.map(_reason, paths, chunksize=1)
         return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
 
@@ -46,7 +46,7 @@ def _reason(path: Path) -> str:
     if seen is not None and seen in _known:
         return _known[seen]
     try:
-        read_image(path)
+        decode(path)
     except UnreadableImageError as error:
         reason = f"{type(error.__cause__).__name__}: {error.__cause__}".replace(str(path), "")
     else:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -187,6 +188,17 @@ def natural(name: str) -> tuple[list[str | int], str]:
     pieces: list[str | int] = [*re.split(r"(\d+)", name.casefold())]
     pieces[1::2] = map(int, pieces[1::2])
     return pieces, name
+
+
+def spelt(name: str) -> str:
+    """A name as text: what looks the same is the same, and bytes that are no UTF-8 are escaped.
+
+    Macs write é as an e and an accent, others as one letter.
+
+    >>> spelt("cafe\\u0301") == "caf\\xe9", spelt("caf\\udce9")
+    (True, 'caf\\\\udce9')
+    """
+    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
 
 
 def _pick(values: tuple, indices: np.ndarray) -> tuple:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -129,9 +130,22 @@ def _middle(images: Pixels) -> Pixels:
 
 def read_image(path: Path) -> Image.Image:
     """The picture in a file, upright and in RGB; UnreadableImageError names a bad file."""
+    with no_warnings():
+        return decode(path)
+
+
+def no_warnings() -> AbstractContextManager[None]:
+    """Pillow warns of damaged tags and large pictures, which it reads all the same.
+
+    It is for one thread at a time: filters of warnings belong to the process.
+    """
+    return warnings.catch_warnings(action="ignore")
+
+
+def decode(path: Path) -> Image.Image:
+    """`read_image` for threads, under `no_warnings` of the one that waits for them."""
     try:
-        # Pillow warns of damaged tags and large pictures, which it reads all the same.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             image.load()
             picture = to_rgb(image)
             picture.info = {}  # its tags have been followed; `fit` is not to read them again
