@@ -83,7 +83,8 @@ class Backbone(nn.Module):
         wanted = [tensor for index in pretrained for tensor in self.stages[index].tensors]
         loaded = None
         if wanted and self.weights != "random":
-            loaded = weight_sources.load(self.name, self.weights, self.net)
+            spare = [s.tensors for s in self.stages if s.tensors and s.tensors[0] not in wanted]
+            loaded = weight_sources.load(self.name, self.weights, self.net, spare=spare)
             state = {name: loaded.tensors[name] for name in wanted if name in loaded.tensors}
             self.net.load_state_dict(state, strict=False)
         for index in sorted(dropped, reverse=True):
@@ -153,6 +154,14 @@ def _create(name: str, size: int | None) -> nn.Module:
         raise RegraftError(f"backbone.name={name}: timm has no such model{hint}")
     try:
         config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+        hint = did_you_mean(name.partition(".")[2], tags)
+        there = f" (there are {', '.join(tags)})" if tags else ""
+        raise RegraftError(
+            f"backbone.name={name}: {architecture} has no such tag{hint}{there}"
+        ) from error
+    try:
         # Only networks with position embeddings or windows need to know their input size.
         options: Any = {"img_size": size} if size and config and config.fixed_input_size else {}
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
