@@ -161,9 +161,16 @@ def test_an_unknown_model_is_one_line_with_a_suggestion():
         Backbone(name="resnet_50")
 
 
-def test_an_unknown_tag_is_one_line():
-    with pytest.raises(RegraftError, match="nosuchtag"):
-        Backbone(name="resnet18.nosuchtag")
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("resnet18.a1_in1", "resnet18 has no such tag; did you mean 'a1_in1k'?.*there are a1_in1k"),
+        ("resnet18.nosuchtag", "resnet18.nosuchtag: resnet18 has no such tag .there are a1_in1k"),
+    ],
+)
+def test_an_unknown_tag_is_one_line(name, match):
+    with pytest.raises(RegraftError, match=match):
+        Backbone(name=name)
 
 
 @pytest.mark.parametrize("name", ["caformer_s18", "rdnet_tiny"])

@@ -1,4 +1,5 @@
 import json
+import threading
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -210,6 +211,16 @@ def test_a_silent_hub_is_given_up(server, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.3)
     server.late_s = 1.5
     refused("neither on this machine nor reachable .*(no answer in|[Tt]ime)", within_s=1.4)
+
+
+def test_a_look_up_of_the_name_that_hangs_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(hub, "REACH_S", 0.05)
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
+    given_up = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: given_up.wait(3))
+    use("http://hub.example", constants.HF_HUB_CACHE, monkeypatch)
+    refused("neither on this machine nor reachable .no answer in 0.2 s", within_s=1)
+    given_up.set()
 
 
 def test_a_slow_download_says_now_and_then_that_it_goes_on(server, content, monkeypatch, capsys):

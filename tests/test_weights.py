@@ -1,8 +1,17 @@
-import time
+import argparse
+import logging
+import shutil
 
 import pytest
+import pytorch_lightning as pl
+import timm
 import torch
+from families import FAMILIES
+from jobs import run_job
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
+from timm.models._hub import save_for_hf
+from torch import nn
 
 from regraft import weights
 from regraft.backbone import Backbone
@@ -32,12 +41,16 @@ def donor():
     return net
 
 
-@pytest.mark.parametrize("prefix", ["", "net.", "backbone.net.", "module.", "model."])
+WRAPPERS = ["", "net.", "backbone.net.", "module.", "model._orig_mod.", "student.encoder.0."]
+
+
+@pytest.mark.parametrize("prefix", WRAPPERS)
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_a_file_is_read_whatever_wraps_the_names(donor, tmp_path, prefix, suffix):
     path = tmp_path / f"weights.{suffix}"
     state = {prefix + n: t.contiguous() for n, t in donor.net.state_dict().items()}
-    state["fc.weight"] = torch.zeros(3, 96)
+    state[f"{prefix}fc.weight"] = torch.zeros(3, 96)
+    state["loss.weight" if prefix else "head.weight"] = torch.zeros(3)
     if suffix == "safetensors":
         save_file(state, path)
     else:
@@ -67,20 +80,273 @@ def test_no_file_is_touched_when_no_stage_wants_weights():
     assert net.graft(pretrained=[]) is None
 
 
-def test_a_missing_file_is_named():
-    net = backbone("/nowhere/at/all.safetensors")
-    with pytest.raises(RegraftError, match=r"/nowhere/at/all.safetensors: no such file"):
-        net.graft(pretrained=[0])
+def refused(match, path, *, name=NAME, stages=(0,)):
+    net = Backbone(name=name, weights=str(path), size=64)
+    with pytest.raises(RegraftError, match=match) as caught:
+        net.graft(pretrained=stages)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
-def test_weights_that_do_not_fit_list_what_is_wrong(donor, tmp_path):
-    state = {n: t.contiguous() for n, t in donor.net.state_dict().items()}
-    del state["bn1.weight"]
+def stored(net):
+    return {n: t.contiguous() for n, t in net.net.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("path", "match"),
+    [
+        ("/nowhere/at/all.safetensors", "/nowhere/at/all.safetensors: no such file or folder; use"),
+        ("{}/waits/w.pth", "did you mean 'weights'"),
+        ("{}/weights/ww.pth", "did you mean 'w.pth'"),
+        ("pretraind", "did you mean 'pretrained'"),
+    ],
+)
+def test_a_missing_path_is_named_with_what_is_spelt_alike(tmp_path, path, match):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.pth").touch()
+    refused(match, path.format(tmp_path))
+
+
+def test_weights_that_do_not_fit_list_what_is_wrong(donor, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "regraft")
+    state = stored(donor)
+    for name in ("bn1.weight", "bn1.bias", "bn1.running_mean", "layer4.0.conv1.weight"):
+        del state[name]
     state["layer1.0.conv1.weight"] = torch.zeros(1, 1, 3, 3)
     save_file(state, tmp_path / "w.safetensors")
-    net = backbone(tmp_path / "w.safetensors")
-    with pytest.raises(RegraftError, match=r"bn1.weight missing; layer1.0.conv1.weight is \[1, 1"):
+    refused(
+        "bn1.bias missing; bn1.running_mean missing; bn1.weight missing and 2 more .train.log",
+        tmp_path / "w.safetensors",
+    )
+    assert "layer4.0.conv1.weight missing; layer1.0.conv1.weight is [1, 1" in caplog.text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_weights_of_another_network_are_one_line(family, tmp_path):
+    name, size = FAMILIES[family]
+    other = "tiny_vgg" if family != "vgg" else NAME
+    state = timm.create_model(other).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    net = Backbone(name=name, weights=str(tmp_path / "w.pth"), size=size)
+    with pytest.raises(RegraftError, match="does not fit the backbone: .* missing;"):
         net.graft(pretrained=[0])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_whole_network_of_a_task_fits_and_its_head_is_said(family, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "regraft")
+    name, size = FAMILIES[family]
+    options = {"img_size": size} if family in ("vit", "swin") else {}
+    whole = timm.create_model(name, num_classes=7, **options)
+    torch.save(whole.state_dict(), tmp_path / "w.pth")
+    net = Backbone(name=name, weights=str(tmp_path / "w.pth"), size=size)
+    net.graft(pretrained=everything(net))
+    state = whole.state_dict()
+    assert all(torch.equal(t, state[n]) for n, t in net.net.state_dict().items())
+    heads = sorted(state.keys() - net.net.state_dict().keys())
+    assert heads
+    for head in heads:
+        assert f"{head} {[*state[head].shape]}" in caplog.text
+    assert caplog.text.count("left out, as no part of the trunk") == 1
+
+
+def test_tensors_that_have_no_place_are_refused(donor, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "regraft")
+    names = [f"layer{n}.0.conv1.weight" for n in (5, 6, 7, 8)]
+    save_file(stored(donor) | {n: torch.zeros(1) for n in names}, tmp_path / "w.safetensors")
+    text = refused("4 tensors have no place in the backbone: ", tmp_path / "w.safetensors")
+    assert "; ".join(names[:3]) + " and 1 more (train.log lists all)" in text
+    assert "; ".join(names) in caplog.text
+
+
+def test_a_deeper_network_of_the_family_is_no_source(tmp_path):
+    torch.save(timm.create_model("resnet34").state_dict(), tmp_path / "w.pth")
+    refused("tensors have no place in the backbone: layer1.2", tmp_path / "w.pth", name="resnet18")
+
+
+def test_a_shallower_one_is_none_either_when_the_stem_alone_is_wanted(tmp_path):
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "w.pth")
+    refused("layer1.2.bn1.bias missing", tmp_path / "w.pth", name="resnet34")
+
+
+def test_masks_and_indices_that_timm_leaves_out_are_no_obstacle(tmp_path):
+    net = Backbone(name="tiny_swin")
+    state = net.net.state_dict()
+    more = {
+        "layers.0.blocks.1.attn_mask": torch.zeros(4, 16, 16),
+        "layers.0.blocks.0.attn.relative_position_index": torch.zeros(16, 16),
+    }
+    torch.save(state | more, tmp_path / "w.pth")
+    other = Backbone(name="tiny_swin", weights=str(tmp_path / "w.pth"))
+    other.graft(pretrained=everything(other))
+    assert same(other, net)
+
+
+def test_files_from_before_batch_norm_counted_fit(donor, tmp_path):
+    state = {n: t for n, t in stored(donor).items() if "num_batches_tracked" not in n}
+    save_file(state, tmp_path / "w.safetensors")
+    net = backbone(tmp_path / "w.safetensors")
+    net.graft(pretrained=everything(net))
+    assert same(net, donor)
+
+
+def test_a_network_that_is_there_twice_is_refused(donor, tmp_path):
+    state = {f"{part}.{n}": t for part in ("net", "ema") for n, t in donor.net.state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    refused("holds the network several times, as net.; ema.", tmp_path / "w.pth")
+
+
+def test_stages_that_a_run_had_dropped_may_be_missing_if_they_are_made_anew(donor, tmp_path):
+    gone = [name for stage in donor.stages[3:] for name in stage.tensors]
+    save_file({n: t for n, t in stored(donor).items() if n not in gone}, tmp_path / "w.safetensors")
+    net = backbone(tmp_path / "w.safetensors")
+    net.graft(pretrained=[0, 1, 2])
+    for index in (0, 1, 2):
+        for name, parameter in net.stage_parameters(index).items():
+            assert torch.equal(parameter, donor.stage_parameters(index)[name])
+    refused("layer3.0.bn1.bias missing", tmp_path / "w.safetensors", stages=[0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_folder_of_the_hub_is_read(donor, tmp_path, name):
+    if name == "model.safetensors":
+        save_file(stored(donor), tmp_path / name)
+        torch.save({}, tmp_path / "pytorch_model.bin")  # the same in an older format, by convention
+    else:
+        torch.save(stored(donor), tmp_path / name)
+    net = backbone(tmp_path)
+    found = net.graft(pretrained=everything(net))
+    assert same(net, donor)
+    assert found.source == str(tmp_path / name)
+
+
+def test_a_folder_that_timm_has_saved_is_read_with_its_licence(tmp_path):
+    whole = timm.create_model(NAME, num_classes=5)
+    save_for_hf(whole, tmp_path)
+    net = backbone(tmp_path)
+    found = net.graft(pretrained=everything(net))
+    assert all(torch.equal(t, whole.state_dict()[n]) for n, t in net.net.state_dict().items())
+    assert found.license == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ([], "there are no weights in it"),
+        (["a.pth", "b.pth"], "name one of a.pth; b.pth"),
+        (["0/checkpoints/best.ckpt", "1/checkpoints/best.ckpt"], "name one of 0/checkpoints/best"),
+        (["checkpoints/last.ckpt"], "name one of checkpoints/last.ckpt"),
+        (
+            ["model.safetensors", "checkpoints/best.ckpt"],
+            "holds model.safetensors and checkpoints/best.ckpt; name the file",
+        ),
+    ],
+)
+def test_a_folder_that_means_no_file_is_one_line(tmp_path, files, match):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    refused(match, tmp_path)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a socket is wanted")
+
+    monkeypatch.setattr("socket.socket", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a real job; the frozen stem and first stages are in the checkpoint as well."""
+    folder = tmp_path_factory.mktemp("run")
+    words = [
+        "backbone=timm",
+        f"backbone.name={NAME}",
+        "backbone.weights=random",
+        "backbone.size=32",
+    ]
+    words += ["strategy=finetune", "freeze=first", "freeze.stages=2", "logger=none", "debug=fast"]
+    run_job(folder, *words, "features=off", "trainer.accelerator=cpu")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inside", ["", "checkpoints", "checkpoints/best.ckpt"])
+def test_our_own_run_is_a_source_that_needs_no_network(run, inside, no_network, caplog):
+    caplog.set_level(logging.INFO, "regraft")
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert "classes" in checkpoint["regraft"]
+    net = backbone(run / inside)
+    found = net.graft(pretrained=everything(net))
+    for name, tensor in net.net.state_dict().items():
+        assert torch.equal(tensor, checkpoint["state_dict"][f"backbone.net.{name}"])
+    assert found.source == str(run / "checkpoints" / "best.ckpt")
+    heads = [name for name in checkpoint["state_dict"] if name.startswith("head.")]
+    assert heads
+    for head in heads:
+        assert f"{head} {[*checkpoint['state_dict'][head].shape]}" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_job_starts_from_the_folder_of_another(run, no_network, tmp_path, monkeypatch):
+    copy = tmp_path / "moved"
+    shutil.copytree(run, copy)
+    words = ["backbone=timm", f"backbone.name={NAME}", f"backbone.weights={copy}", "logger=none"]
+    words += ["backbone.size=32", "debug=fast", "features=off", "trainer.accelerator=cpu"]
+    run_job(tmp_path / "next", *words)
+    first = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    kept = torch.load(tmp_path / "next/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(kept[n], t) for n, t in first.items() if n.startswith("backbone.net."))
+
+
+class Other(pl.LightningModule):
+    """What somebody else's project trains: a whole network, a loss with a tensor, settings."""
+
+    def __init__(self, attribute, settings):
+        super().__init__()
+        self.save_hyperparameters("settings" if isinstance(settings, dict) else settings)
+        setattr(self, attribute, timm.create_model(NAME, num_classes=5))
+        self.loss = nn.CrossEntropyLoss(weight=torch.ones(5))
+
+
+def others_checkpoint(path, attribute, settings):
+    module = Other(attribute, settings)
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False
+    )
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(path)
+    return getattr(module, attribute).state_dict()
+
+
+@pytest.mark.parametrize("attribute", ["model", "net"])
+@pytest.mark.parametrize(
+    "settings", [{"lr": 0.1, "layers": [1, 2]}, argparse.Namespace(lr=0.1, name="x")]
+)
+def test_a_lightning_checkpoint_of_others_is_read(tmp_path, attribute, settings, no_network):
+    state = others_checkpoint(tmp_path / "o.ckpt", attribute, settings)
+    assert torch.load(tmp_path / "o.ckpt", weights_only=True)["hyper_parameters"]
+    net = backbone(tmp_path / "o.ckpt")
+    net.graft(pretrained=everything(net))
+    assert all(torch.equal(t, state[n]) for n, t in net.net.state_dict().items())
+
+
+def test_a_lightning_checkpoint_with_objects_is_refused_by_their_names(tmp_path):
+    others_checkpoint(tmp_path / "o.ckpt", "model", OmegaConf.create({"lr": 0.1}))
+    text = refused("holds objects .*omegaconf.*could run code", tmp_path / "o.ckpt")
+    assert f"torch.load('{tmp_path}/o.ckpt', weights_only=False)['state_dict']" in text
+
+
+def test_a_checkpoint_of_timm_is_read_with_its_average(donor, tmp_path):
+    worse = {name: torch.zeros_like(tensor) for name, tensor in donor.net.state_dict().items()}
+    kept = {"state_dict": worse, "state_dict_ema": donor.net.state_dict(), "epoch": 3}
+    torch.save({**kept, "args": argparse.Namespace(lr=0.1)}, tmp_path / "last.pth.tar")
+    net = backbone(tmp_path / "last.pth.tar")
+    net.graft(pretrained=everything(net))
+    assert same(net, donor)
 
 
 class Payload:
@@ -96,28 +362,39 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
     assert "run" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_objects_of_a_refused_pickle_are_named(tmp_path, legacy):
+    torch.save({"a": Payload()}, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
+    refused("holds objects .*print", tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_damaged_file_is_one_line(tmp_path, name):
-    (tmp_path / name).write_bytes(b"not weights at all")
-    net = backbone(tmp_path / name)
-    with pytest.raises(RegraftError, match=name) as caught:
+def test_a_damaged_file_is_one_line(donor, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"not weights at all")
+    refused(f"{name} is damaged .*; remove it, and get it again", path)
+
+    save_file(stored(donor), path) if "safe" in name else torch.save(stored(donor), path)
+    path.write_bytes(path.read_bytes()[:-3000])
+    refused(f"{name} is damaged", path)
+
+
+def test_a_file_without_tensors_is_one_line(tmp_path):
+    torch.save({"epoch": 3, "state_dict": ["a"]}, tmp_path / "w.pth")
+    refused("holds no state dict", tmp_path / "w.pth")
+
+
+def test_weights_that_lie_elsewhere_are_named_with_their_address():
+    net = Backbone(name="legacy_seresnet18.in1k", weights="pretrained", size=64)
+    with pytest.raises(RegraftError, match="not on the hub; download https://.*seresnet18"):
         net.graft(pretrained=[0])
-    assert "\n" not in str(caught.value)
 
 
-def test_without_network_and_file_the_three_ways_out_are_named_at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    net = Backbone(name="resnet18.a1_in1k", weights="pretrained", size=64)
-    start = time.monotonic()
-    with pytest.raises(RegraftError) as caught:
+def test_a_model_without_published_weights_is_one_line():
+    net = Backbone(name="test_vit4", weights="pretrained", size=64)
+    net.net.pretrained_cfg = {}
+    with pytest.raises(RegraftError, match="timm publishes no weights for test_vit4"):
         net.graft(pretrained=[0])
-
-    assert time.monotonic() - start < 5
-    text = str(caught.value)
-    for way in ("HF_HOME", "backbone.weights=<file>", "backbone.weights=random"):
-        assert way in text
-    assert "\n" not in text
 
 
 @pytest.mark.parametrize(
@@ -128,7 +405,8 @@ def test_a_licence_that_forbids_things_is_named_once(licence, warned, monkeypatc
     net = Backbone(name="fractal_resnet", weights="pretrained")
     monkeypatch.setitem(net.net.pretrained_cfg, "license", licence)
     for _ in range(2):
-        assert net.graft(pretrained=[0]).license == licence
+        found = net.graft(pretrained=[0])
+        assert (found.license, found.source) == (licence, "fractal_resnet.safetensors")
     assert caplog.text.count("licence") == warned
     if warned:
         assert f"has the licence {licence}" in caplog.text
