@@ -1,5 +1,7 @@
 import argparse
+import importlib
 import logging
+import re
 import shutil
 
 import pytest
@@ -180,6 +182,55 @@ def test_masks_and_indices_that_timm_leaves_out_are_no_obstacle(tmp_path):
     other = Backbone(name="tiny_swin", weights=str(tmp_path / "w.pth"))
     other.graft(pretrained=everything(other))
     assert same(other, net)
+
+
+def test_tensors_that_timm_cannot_make_sense_of_are_one_line(tmp_path):
+    """Its loader of Swin looks for the module of each table, and fails if there is none."""
+    extra = "layers.7.blocks.0.attn.relative_position_bias_table"
+    torch.save(
+        Backbone(name="tiny_swin").net.state_dict() | {extra: torch.zeros(49, 1)},
+        tmp_path / "w.pth",
+    )
+    refused(
+        f"1 tensors have no place in the backbone: {extra};", tmp_path / "w.pth", name="tiny_swin"
+    )
+
+
+def original(name):
+    """What the authors of ConvNeXt call a tensor."""
+    name = name.replace("stem.", "downsample_layers.0.").replace(".blocks.", ".")
+    name = re.sub(r"stages\.(\d)\.downsample", r"downsample_layers.\1", name)
+    name = name.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
+    return name.replace("head.norm", "norm").replace("head.fc", "head")
+
+
+def test_the_names_that_authors_gave_are_translated_by_timm(tmp_path):
+    whole = timm.create_model("convnext_atto")  # with the blocks of the paper's
+    state = {original(name): tensor for name, tensor in whole.state_dict().items()}
+    assert "downsample_layers.1.0.weight" in state and "norm.weight" in state
+    torch.save({"model": state}, tmp_path / "w.pth")
+    net = Backbone(name="convnext_atto", weights=str(tmp_path / "w.pth"), size=64)
+    net.graft(pretrained=everything(net))
+    assert all(torch.equal(t, whole.state_dict()[n]) for n, t in net.net.state_dict().items())
+
+
+def test_names_that_are_alike_by_chance_are_no_wrapper(donor, tmp_path, monkeypatch):
+    state = donor.net.state_dict()
+    theirs = {name: f"other.{number}" for number, name in enumerate(state)}
+    theirs["bn1.bias"] = "deep.inside.bn1.bias"
+    module = importlib.import_module(type(donor.net).__module__)
+    monkeypatch.setattr(
+        module,
+        "checkpoint_filter_fn",
+        lambda found, _: {name: found[theirs[name]] for name in theirs},
+        raising=False,
+    )
+    foreign = {theirs[name]: tensor for name, tensor in state.items()}
+    beside = {f"deep.inside.{name}": torch.zeros(1) for name in "ab"}
+    torch.save(foreign | beside, tmp_path / "w.pth")
+    net = backbone(tmp_path / "w.pth")
+    net.graft(pretrained=everything(net))
+    assert same(net, donor)
 
 
 def test_files_from_before_batch_norm_counted_fit(donor, tmp_path):
