@@ -1,4 +1,5 @@
 import json
+import sys
 import threading
 import time
 from pathlib import Path
@@ -229,6 +230,17 @@ def test_a_slow_download_says_now_and_then_that_it_goes_on(server, content, monk
     server.pause_s = 0.35
     assert has(graft()[0], content)
     assert f"still fetching {REPOSITORY}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("worker", [False, True])
+def test_a_bar_is_drawn_in_a_terminal_but_not_by_a_sweeps_workers(
+    server, content, monkeypatch, capsys, worker
+):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: worker or None)
+    monkeypatch.setattr(sys.modules["huggingface_hub.utils.tqdm"], "progress_bar_states", {})
+    assert has(graft()[0], content)
+    assert ("100%" in capsys.readouterr().err) != worker
 
 
 def test_a_hub_that_stops_in_the_middle_is_given_up(server, monkeypatch, retries_at_once):
