@@ -1,8 +1,11 @@
 import itertools
 
+import families  # noqa: F401, registers small networks with timm
 import pytest
+import torch
 
 from regraft import plan
+from regraft.backbone import Backbone
 from regraft.errors import RegraftError
 from regraft.plan import Plan
 
@@ -91,3 +94,24 @@ def test_frozen_at_the_boundary_is_exact():
     made = Plan(("tune", "tune"), (0.5, 0.0))
     assert made.frozen(0.4999) == {0}
     assert made.frozen(0.5) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "unread"), [("tiny_vgg", 1), ("mobilenetv3_small_050", 1), ("test_resnet", 0)]
+)
+@pytest.mark.parametrize("takes", ["map", "pooled"])
+def test_a_stage_above_the_map_is_dropped_where_the_head_takes_the_map(name, unread, takes):
+    backbone = Backbone(name=name, size=64)
+    depth = len(backbone.stages)
+    made = plan.none(depth, 10, above="tune", fixed_norm_below=0)
+    plan.graft(made, backbone)
+    made = plan.drop_unread(made, backbone, takes)
+    dropped = unread if takes == "map" else 0
+    assert made.actions == ("tune",) * (depth - dropped) + ("drop",) * dropped
+    assert [not backbone.stage_parameters(i) for i in range(depth)] == [
+        i >= depth - dropped for i in range(depth)
+    ]
+    features = backbone(torch.randn(2, 3, 64, 64), takes)
+    features.float().pow(2).sum().backward()
+    for index in range(depth - dropped):
+        assert any(p.grad is not None for p in backbone.stage_parameters(index).values())

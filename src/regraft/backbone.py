@@ -139,12 +139,31 @@ class Backbone(nn.Module):
         with torch.inference_mode():
             image = torch.zeros(1, 3, *self.input.size)
             self.out_features: int = self(image).shape[1]
-            features = self(image, "map")
+            features, read = self._watched_map(image)
         self.map_shape: tuple[int, ...] | None = (
             tuple(features.shape[1:]) if features.ndim == 4 else None
         )
+        self.map_stages = read  # so many leading stages make the map; VGG has a stage above it
         self.images_forwarded = 0
         self.train(was_training)
+
+    def _watched_map(self, image: Tensor) -> tuple[Tensor, int]:
+        """The map of an image, and how many leading stages had to do with it."""
+        last = 0
+
+        def note(index: int) -> None:
+            nonlocal last
+            last = max(last, index)
+
+        handles = [
+            module.register_forward_pre_hook(lambda *_, index=index: note(index))
+            for index, members in enumerate(self._members)
+            for module in members
+        ]
+        features = self(image, "map")
+        for handle in handles:
+            handle.remove()
+        return features, last + 1
 
 
 def _create(name: str, size: int | None) -> nn.Module:

@@ -4,6 +4,7 @@ import copy
 import logging
 import time
 import warnings
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from regraft.collect import Collect
 from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images
 from regraft.errors import RegraftError
-from regraft.plan import graft
+from regraft.plan import drop_unread, graft
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
 
@@ -60,6 +61,7 @@ def run(cfg: DictConfig) -> float:
         source = build(cfg.data, cfg.seed)
         augment, balance = build(cfg.augment), build(cfg.balance)
         images: Images = build(cfg.loader, source, backbone.input, augment, balance)
+        record.add(input=asdict(backbone.input))
         record.call_it(backbone=backbone.name, data=source.name)
         record.add(strategy={"quadrant": strategy.quadrant})
         record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
@@ -70,6 +72,7 @@ def run(cfg: DictConfig) -> float:
         weights = graft(plan, backbone)
         make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
         head = make_head()
+        plan = drop_unread(plan, backbone, head.takes)
         make_optimizer = factory(cfg.optimizer)
         ratios = optim.ratios_of(make_optimizer(backbone, plan, head), backbone)
         history = History(folder / "metrics.csv")
@@ -80,7 +83,7 @@ def run(cfg: DictConfig) -> float:
         once = features.decide(caching, plan, backbone, head, images)
         record.add(plan=plan.rows(backbone, ratios, cached=once.stages))
         record.add(features=once.reason, weights=describe(weights))
-        summary.show_plan(console, record)
+        summary.show_plan(console, record, backbone.input)
         if weights is None and plan.indices("keep", "tune"):
             log.warning("the weights are random, so nothing that was learned is kept or tuned")
         watch = partial(watched, console)

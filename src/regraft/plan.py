@@ -1,12 +1,12 @@
 """The transfer plan: one action per stage of the backbone, decided before any training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from regraft.backbone import Backbone
+from regraft.backbone import Backbone, Output
 from regraft.errors import RegraftError
 from regraft.weights import Weights
 
@@ -104,6 +104,23 @@ def graft(plan: Plan, backbone: Backbone) -> Weights | None:
     # Random weights have no statistics worth keeping.
     backbone.freeze(plan.frozen(0.0), fixed_norm=plan.fixed_norm and weights is not None)
     return weights
+
+
+def drop_unread(plan: Plan, backbone: Backbone, takes: Output) -> Plan:
+    """The plan without the stages that a head which `takes` the map does not read, as VGG has one.
+
+    They would be printed as trained, and counted, without ever changing.
+    """
+    read, depth = backbone.map_stages, len(plan.actions)
+    if takes != "map" or not (
+        unread := [i for i in range(read, depth) if plan.actions[i] != "drop"]
+    ):
+        return plan
+    backbone.graft(dropped=unread)
+    gone: tuple[Action, ...] = ("drop",)
+    made = replace(plan, actions=plan.actions[:read] + gone * (depth - read))
+    backbone.freeze(made.frozen(0.0))
+    return made
 
 
 # Freeze policies. Facts first: how many stages the backbone has, how many images there are to

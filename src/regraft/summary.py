@@ -6,10 +6,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from regraft.data.transforms import InputConfig
 from regraft.tracking import Record
 
 
-def show_plan(console: Console, record: Record) -> None:
+def show_plan(console: Console, record: Record, input: InputConfig) -> None:
     """Print the plan and the data it is for, and keep both as plan.txt."""
     data, choices = record.result["data"], record.result["choices"]
     table = Table(title=f"{choices['strategy']}: what happens to {choices['backbone']}")
@@ -23,6 +24,7 @@ def show_plan(console: Console, record: Record) -> None:
         for out in (console, Console(file=file, width=100)):
             out.print(table)
             out.print(line, highlight=False)
+            out.print(f"input: {input}", highlight=False)
             out.print(f"computed once: {record.result['features']}", highlight=False)
 
 

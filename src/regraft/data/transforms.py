@@ -69,6 +69,17 @@ class InputConfig:
             known = ", ".join(_CROP_MODES)
             raise RegraftError(f"input: crop mode '{self.crop_mode}' is none of {known}")
 
+    def __str__(self) -> str:
+        height, width = self.size
+        mean, std = (
+            ", ".join(dict.fromkeys(f"{n:.3g}" for n in values)) for values in (self.mean, self.std)
+        )
+        crop = {"center": "centre crop", "squash": "squashed", "border": "padded"}[self.crop_mode]
+        return (
+            f"{width}×{height} px, {self.interpolation}, {crop} {self.crop_pct:.3g}, "
+            f"mean {mean}, std {std}"
+        )
+
     def fit(self, images: Image.Image | np.ndarray | Tensor) -> Tensor:
         """Resize and crop: one picture to uint8 (3, H, W), a batch of arrays to uint8 (B, 3, H, W).
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regraft.data import hub as room
-from regraft.data.hub import hub_images
+from regraft.data import hf as room
+from regraft.data.hf import hub_images
 from regraft.data.transforms import read_image
 from regraft.errors import RegraftError
 
