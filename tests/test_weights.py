@@ -1,5 +1,6 @@
 import argparse
 import importlib
+import json
 import logging
 import re
 import shutil
@@ -461,3 +462,29 @@ def test_a_licence_that_forbids_things_is_named_once(licence, warned, monkeypatc
     assert caplog.text.count("licence") == warned
     if warned:
         assert f"has the licence {licence}" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["mean", "std", "interpolation"])
+def test_weights_that_saw_other_images_are_refused(key, donor, tmp_path):
+    seen = {**vars(donor.input), key: "nearest" if key == "interpolation" else (0.9, 0.9, 0.9)}
+    torch.save({"state_dict": stored(donor), "regraft": {"input": seen}}, tmp_path / "a.ckpt")
+    refused(
+        f"trained on images of {key} .*nearest|trained on images of {key} .*0.9",
+        tmp_path / "a.ckpt",
+    )
+
+
+def test_a_folder_says_which_images_its_weights_saw(donor, tmp_path):
+    save_file(stored(donor), tmp_path / "model.safetensors")
+    config = {"pretrained_cfg": {"mean": list(donor.input.mean), "std": [0.9, 0.9, 0.9]}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused(r"trained on images of std \[0.9, 0.9, 0.9\]", tmp_path)
+    config["pretrained_cfg"]["std"] = list(donor.input.std)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert backbone(tmp_path).graft(pretrained=[0]) is not None
+
+
+def test_another_size_is_the_users_choice(donor, tmp_path):
+    seen = {**vars(donor.input), "size": (128, 128)}
+    torch.save({"state_dict": stored(donor), "regraft": {"input": seen}}, tmp_path / "a.ckpt")
+    assert backbone(tmp_path / "a.ckpt").graft(pretrained=[0]) is not None

@@ -1,7 +1,7 @@
 """The narrow door to timm: a network as ordered stages to keep, tune, reset or drop."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import timm
@@ -85,6 +85,7 @@ class Backbone(nn.Module):
         if wanted and self.weights != "random":
             spare = [s.tensors for s in self.stages if s.tensors and s.tensors[0] not in wanted]
             loaded = weight_sources.load(self.name, self.weights, self.net, spare=spare)
+            self._refuse_other_input(loaded)
             state = {name: loaded.tensors[name] for name in wanted if name in loaded.tensors}
             self.net.load_state_dict(state, strict=False)
         for index in sorted(dropped, reverse=True):
@@ -94,6 +95,18 @@ class Backbone(nn.Module):
             self._members = _modules_by_stage(self.net, self.stages)
             self._measure()
         return loaded
+
+    def _refuse_other_input(self, loaded: weight_sources.Weights) -> None:
+        """Raises RegraftError for weights that saw images of other mean, spread or resizing."""
+        own = asdict(self.input)
+        for key in ("mean", "std", "interpolation"):
+            seen = loaded.input.get(key, own[key])
+            if (tuple(seen) if isinstance(seen, list) else seen) != own[key]:
+                raise RegraftError(
+                    f"backbone.weights={self.weights}: these weights were trained on images of "
+                    f"{key} {seen}, and backbone.name={self.name} wants {own[key]}; name the model "
+                    "that they are of, with its tag"
+                )
 
     def freeze(self, stages: Iterable[int], *, fixed_norm: bool | None = None) -> None:
         """Freeze these stages and no others; `fixed_norm` also fixes all BatchNorm statistics.

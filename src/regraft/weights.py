@@ -50,6 +50,7 @@ class Weights:
     sha256: str
     license: str | None
     tensors: dict[str, Tensor] = field(repr=False)
+    input: dict[str, Any] = field(default_factory=dict)  # what they saw, where the file says it
 
 
 def load(
@@ -64,15 +65,16 @@ def load(
     where = f"backbone.weights={weights}"
     if weights == "pretrained":
         path = Path(config["file"]) if config.get("file") else _published(name, config)
-        source, licence = config.get("hf_hub_id") or path.name, config.get("license")
+        source, licence, beside = config.get("hf_hub_id") or path.name, config.get("license"), {}
     else:
         path = _find(Path(weights).expanduser(), where)
-        source, licence = str(path), _licence_beside(path)
+        beside = _config_beside(path)
+        source, licence = str(path), beside.get("license")
     stat = path.stat()
-    read, sha256 = _read(path, where, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    read, sha256, seen = _read(path, where, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     state = _fit(dict(read), net, config, where, spare)
     _warn_of(str(source), licence)
-    return Weights(source=str(source), sha256=sha256, license=licence, tensors=state)
+    return Weights(str(source), sha256, licence, state, seen or beside)
 
 
 @cache  # once for a sweep's jobs
@@ -129,18 +131,19 @@ def _nearest(path: Path) -> str:
     return did_you_mean(gone.name, [*words, *beside])
 
 
-def _licence_beside(path: Path) -> str | None:
+def _config_beside(path: Path) -> dict[str, Any]:
     """What the model's config.json in the same folder says, as timm writes it."""
     try:
         config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
-        return str(config["pretrained_cfg"]["license"])
+        return dict(config["pretrained_cfg"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str]:
-    """Tensors of a safetensors file or a torch checkpoint, and its SHA-256; never runs its code.
+def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+    """Tensors of a safetensors file or a torch checkpoint, its SHA-256, and in a checkpoint of ours
+    the input that it was trained on; never runs its code.
 
     It is not read again as long as the file is in the same `state`.
     """
@@ -151,7 +154,7 @@ def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str
         raise _damaged(path, where, "its content is not what the hub has")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path), sha256
+            return load_file(path), sha256, {}
         # As harmless as a dict, and in every checkpoint of timm's training script.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -165,12 +168,14 @@ def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str
                 f"torch.save(torch.load({str(path)!r}, weights_only=False)['state_dict'], <file>)"
             ) from error
         raise _damaged(path, where, "no file of tensors") from error
+    card = content.get("regraft") if isinstance(content, dict) else None
+    seen = card.get("input") if isinstance(card, dict) else None
     for key in KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise RegraftError(f"{where}: {path} holds no state dict, tensors by their names")
-    return content, sha256
+    return content, sha256, seen if isinstance(seen, dict) else {}
 
 
 def _objects(path: Path, error: Exception) -> str:
