@@ -4,7 +4,7 @@ import pytest
 from pictures import pixels
 
 from regraft.errors import RegraftError
-from regraft.pictures import draw, of_sweep, read_history, read_test
+from regraft.pictures import draw, of_job, of_sweep, read_history, read_test
 
 
 @pytest.fixture
@@ -58,6 +58,12 @@ def test_missing_and_damaged_files_are_one_line(job, name, content):
     with pytest.raises(RegraftError, match="cannot be drawn") as error:
         draw(job, best=None)
     assert "\n" not in str(error.value)
+
+
+def test_of_a_failed_job_its_error_comes_last(tmp_path):
+    (tmp_path / "result.json").write_text('{"status": "failed", "error": "head.dropout=2: why"}')
+    with pytest.raises(RegraftError, match="no pictures, .* no result: head.dropout=2: why$"):
+        of_job(tmp_path)
 
 
 def test_a_job_that_cannot_be_drawn_keeps_no_other_from_it(job, caplog):

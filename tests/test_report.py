@@ -227,6 +227,17 @@ def test_failed_unfinished_and_damaged_jobs_are_listed_and_stop_nothing(tmp_path
     assert "only finetune has a result" in text
 
 
+def test_a_seed_that_was_no_number_fails_its_own_job_only(tmp_path):
+    add(tmp_path, 0, 0.8)
+    add(tmp_path, 1, None, seed="x")
+    add(tmp_path, 2, 0.8, seed="y")  # nobody knows what this one repeats
+    made = report(tmp_path)
+    assert made.sweep.seeds == [0]
+    assert [job.number for job in made.sweep.failed] == [1, 2]
+    assert [row["seed"] for row in rows_of(tmp_path)] == ["0", "", ""]
+    assert "3 jobs, 2 failed" in shown(made)
+
+
 def test_a_sweep_in_which_all_failed_still_has_a_report(tmp_path):
     for number in range(2):
         add(tmp_path, number, None, seed=number)
@@ -323,7 +334,7 @@ def test_settings_seed_metrics_cost_and_data_are_columns(tmp_path):
     ("prepare", "message"),
     [
         (lambda folder: folder / "missing", "is not a folder"),
-        (lambda folder: folder, "not a sweep: it holds no job folders"),
+        (lambda folder: folder, "is no sweep .*, as it holds no job folders .*, and no job"),
     ],
 )
 def test_a_folder_that_is_no_sweep_is_an_error_in_one_line(tmp_path, prepare, message):

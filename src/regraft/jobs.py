@@ -56,13 +56,13 @@ class Job:
 def read_jobs(folder: Path) -> list[Job]:
     """All jobs of a sweep's folder by number; RegraftError if the folder is not one."""
     if not folder.is_dir():
-        raise RegraftError(f"{folder} is not a folder; give the folder of a sweep")
+        raise RegraftError(f"{folder} is not a folder; give the folder of a sweep or of a job")
     numbered = (path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit())
     found = [path for path in numbered if is_job(path)]
     if not found:
         raise RegraftError(
-            f"{folder} is not a sweep: it holds no job folders 0, 1, 2 … with a result.json; "
-            "sweeps are in outputs/sweeps/<date>/<time>"
+            f"{folder} is no sweep (outputs/sweeps/<date>/<time>), as it holds no job folders "
+            "0, 1, 2 …, and no job (outputs/runs/<date>/<time>), as it holds no result.json"
         )
     return [read_job(path) for path in sorted(found, key=lambda path: (int(path.name), path.name))]
 
@@ -93,10 +93,11 @@ def read_job(folder: Path) -> Job:
     listed = written.get("overrides")
     overrides = dict(map(split_override, listed if isinstance(listed, list) else []))
     seed = record.get("seed", whole(overrides.get("seed")))
+    seed = seed if type(seed) is int else None  # a job may have failed for what it was given
     metrics, strategy = table(record, "metrics"), table(record, "strategy")
     acc = metrics.get("test/acc")
     acc = float(acc) if isinstance(acc, int | float) and math.isfinite(acc) else None
-    if not error and (acc is None or not isinstance(seed, int)):
+    if not error and (acc is None or seed is None):
         error = f"finished, but result.json holds no {'test/acc' if acc is None else 'seed'}"
     return Job(
         number=int(folder.name),

@@ -39,7 +39,7 @@ def of_job(folder: Path) -> tuple[Path, ...]:
     """Draw the pictures of a finished job; RegraftError if it has not finished."""
     result, error = load_result(folder / "result.json")
     if error:
-        raise RegraftError(f"{folder}: {error}; there is nothing to draw")
+        raise RegraftError(f"{folder}: no pictures, as the job has no result: {error}")
     best = result.get("best_epoch")
     return draw(folder, best=best if isinstance(best, int) else None)
 
