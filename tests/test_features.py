@@ -270,7 +270,7 @@ def test_what_is_computed_once_is_said_with_its_size():
     [
         ({"caching": replace(AUTO, use="off")}, "features=off"),
         ({"keep": 0}, "no leading stage is kept"),
-        ({"caching": replace(AUTO, max_gb=1e-6)}, "more than features.max_gb=1e-06"),
+        ({"caching": replace(AUTO, max_gb=1e-6)}, "more than features.max_gb=1e-06 (1.0 kB)"),
     ],
 )
 def test_what_is_not_computed_once_is_said_with_its_reason(how, said):

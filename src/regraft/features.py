@@ -96,7 +96,8 @@ def _decide(
     size = each * sum(images.sizes[split] * copies(caching, images, split) for split in SPLITS)
     what = f"{decimal(size)}, {'×'.join(map(str, made.shape))} {caching.dtype} per image"
     if not caching.store.fits(size):
-        return Decision(None, f"{what}, is more than features.max_gb={caching.max_gb:g}")
+        budget = f"features.max_gb={caching.max_gb:g} ({decimal(int(caching.max_gb * 10**9))})"
+        return Decision(None, f"{what}, is more than {budget}")
     note = f"; {made.note}" if made.note else ""
     return Decision(made, f"first {made.stages} of {len(plan.actions)} stages: {what}{note}")
 

@@ -136,8 +136,9 @@ class SweepProgress(Callback):
         if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
             jobs = json.loads((folder / SWEEP).read_text())["jobs"]
             words = " ".join(config.hydra.overrides.task)
-            many, left = (f" of {jobs}", _time_left(folder, jobs)) if jobs else ("", "")
-            print(f"\njob {config.hydra.job.num + 1}{many}: {words}{left}", flush=True)
+            many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
+            left = _time_left(folder, jobs) if jobs else ""
+            print(f"\njob {config.hydra.job.num}{many}: {words}{left}", flush=True)
 
 
 def _count_jobs(config: DictConfig) -> int | None:

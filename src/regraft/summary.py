@@ -20,12 +20,15 @@ def show_plan(console: Console, record: Record, input: InputConfig) -> None:
         table.add_row(*_cells(row))
     sizes = ", ".join(f"{data[split]:,} {split}" for split in ("train", "val", "test"))
     line = f"{data['name']}: {data['classes']} classes, {sizes} images"
+    once = record.result["features"]
+    if not any(row["cached"] for row in record.result["plan"]):
+        once = f"nothing ({once})"
     with (record.job.folder / "plan.txt").open("w", encoding="utf-8") as file:
         for out in (console, Console(file=file, width=100)):
             out.print(table)
             out.print(line, highlight=False)
             out.print(f"input: {input}", highlight=False)
-            out.print(f"computed once: {record.result['features']}", highlight=False)
+            out.print(f"computed once: {once}", highlight=False)
 
 
 COLUMNS: dict[str, Any] = {
@@ -51,10 +54,13 @@ def show_result(console: Console, record: Record) -> None:
     """Print a finished run in a few lines: how good, at what cost, where, what next."""
     result, folder = record.result, record.job.folder
     metrics, cost = result["metrics"], result["cost"]
-    lines = {
+    # In a sweep blocks of jobs that run side by side alternate.
+    lines = {"job": folder.name} if record.job.sweep else {}
+    lines |= {
         "accuracy": f"{metrics['test/acc']:.3f} test, {metrics['val/acc']:.3f} val "
         f"(macro F1 {metrics['test/macro_f1']:.3f}, calibration error {metrics['test/ece']:.3f})",
-        "cost": f"{cost['wall_s']:.1f} s, of which training {cost['fit_s']:.1f} s; "
+        "cost": f"{cost['wall_s']:.1f} s without the program's start, "
+        f"of which training {cost['fit_s']:.1f} s; "
         f"{cost['images_forwarded']:,} images forwarded; "
         f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",
         "files": f"{folder}",

@@ -55,8 +55,8 @@ def test_failed_jobs_stop_nobody_and_the_exit_code_says_so(sweep):
 
 def test_the_terminal_says_which_job_of_how_many(sweep):
     _, done = sweep
-    assert "job 1 of 16: " in done.stdout
-    assert "job 16 of 16: " in done.stdout
+    assert "job 0 (of 0 to 15): " in done.stdout
+    assert "job 15 (of 0 to 15): " in done.stdout
     assert " left" in done.stdout
 
 

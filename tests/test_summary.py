@@ -1,0 +1,62 @@
+import io
+
+import pytest
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from regraft.summary import show_plan, show_result
+from regraft.tracking import Job, Record
+
+STAGE = {
+    "stage": "stem",
+    "modules": "conv1",
+    "params": 10,
+    "action": "keep",
+    "lr_ratio": None,
+    "starts": None,
+}
+RESULT = {
+    "choices": {"strategy": "finetune", "backbone": "resnet18"},
+    "data": {"name": "digits", "classes": 10, "train": 50, "val": 20, "test": 30},
+    "metrics": {"test/acc": 0.9, "val/acc": 0.8, "test/macro_f1": 0.7, "test/ece": 0.1},
+    "cost": {
+        "wall_s": 4.0,
+        "fit_s": 3.0,
+        "images_forwarded": 100,
+        "params_trained": 1,
+        "params_total": 10,
+        "cache": "off",
+    },
+    "forecast": None,
+}
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=120)
+
+
+def record(folder, *, sweep=None, **more):
+    folder.mkdir(exist_ok=True)
+    return Record(Job(folder, {}, (), sweep), OmegaConf.create(), RESULT | more)
+
+
+@pytest.mark.parametrize(
+    ("cached", "reason", "said"),
+    [
+        (True, "first 1 of 1 stages: 2 kB", "computed once: first 1 of 1 stages: 2 kB"),
+        (False, "features=off", "computed once: nothing (features=off)"),
+    ],
+)
+def test_the_plan_says_what_is_computed_once(cached, reason, said, tmp_path, console):
+    show_plan(console, record(tmp_path, features=reason, plan=[STAGE | {"cached": cached}]))
+    assert console.file.getvalue().splitlines()[-1] == said
+    assert (tmp_path / "plan.txt").read_text().splitlines()[-1] == said
+
+
+@pytest.mark.parametrize(("sweep", "first"), [("2026 10", "job       7"), (None, "accuracy")])
+def test_in_a_sweep_a_result_begins_with_its_job(sweep, first, tmp_path, console):
+    show_result(console, record(tmp_path / "7", sweep=sweep))
+    text = console.file.getvalue()
+    assert text.startswith(first)
+    assert "4.0 s without the program's start, of which training 3.0 s" in text
