@@ -27,7 +27,8 @@ def table(tmp_path):
 
 
 def load(path, **changes):
-    columns = {f"{name}_column": name for name in ("path", "label", "split", "group")}
+    columns = {"path_column": "path", "label_column": "label"}
+    columns |= {"split_column": None, "group_column": None}
     choices = {"root": None, "val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}
     choices |= {"per_class": None, "fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
     return manifest(0, path=str(path), **(columns | choices | changes))
@@ -102,6 +103,19 @@ def test_a_table_from_a_spreadsheet_has_a_mark_in_front_and_quotes_inside(table)
     assert load(path).classes == ('say "x"', "y")
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_fields_may_be_parted_otherwise(table, separator):
+    rows = [(f"a, b {n}.png", "ab"[n % 2], f"g {n // 2}") for n in range(40)]
+    header = ("label, of a person", "path", "group")
+    path = table([(row[1], row[0], row[2]) for row in rows], header, delimiter=separator, skip="ab")
+    table(rows, name="other.csv")
+    source = load(path, label_column="label, of a person")
+    assert source.classes == ("a", "b")
+    assert source.train.names[0].startswith("a, b ")
+    names = "'label, of a person', 'path', 'group'"
+    assert f"no column 'file', only {names}" in one_line(path, path_column="file")
+
+
 def test_parquet_is_the_same(table, tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -137,8 +151,9 @@ def test_the_table_must_be_there_and_hold_rows(table, tmp_path):
     assert "no such folder" in one_line(table(ROWS), root=str(tmp_path / "gone"))
     (tmp_path / "b.parquet").write_bytes(b"no parquet")
     assert "cannot be read as Parquet" in one_line(tmp_path / "b.parquet")
-    (tmp_path / "latin.csv").write_bytes("path,label\nä.png,x\n".encode("latin-1"))
-    assert "UTF-8" in one_line(tmp_path / "latin.csv")
+    for encoding in ("cp1252", "utf-16"):
+        (tmp_path / "other.csv").write_bytes("path,label\nä.png,x\n".encode(encoding))
+        assert one_line(tmp_path / "other.csv").endswith("is not in UTF-8; save it as CSV UTF-8")
 
 
 def test_a_missing_column_is_named_with_the_nearest(table):
@@ -146,6 +161,58 @@ def test_a_missing_column_is_named_with_the_nearest(table):
         table(ROWS, ("path", "labels"))
     )
     assert "set data.path_column" in one_line(table(ROWS, ("x", "label")))
+    path = table([(*row, "", "") for row in ROWS], ("path", "label", "split", "group"))
+    for key, wrong in (("split", "splt"), ("group", "grp")):
+        message = one_line(path, **{f"{key}_column": wrong})
+        assert f"no column '{wrong}'" in message
+        assert message.endswith(f"did you mean '{key}'?")
+    assert "no column ''" in one_line(path, label_column="")
+
+
+def test_how_images_were_split_is_logged(table, caplog):
+    caplog.set_level("INFO")
+    rows = [(f"{n}.png", "ab"[n % 2], "train", f"g{n // 4}") for n in range(80)]
+    header = ("path", "label", "split", "group")
+    load(table([*rows, ("v.png", "a", "val", "")], header))
+    assert "train, val as column 'split' says" in caplog.text
+    assert "16 images for test split off train by class and group (split_seed=0)" in caplog.text
+    caplog.clear()
+    load(table(ROWS))
+    assert "it names no splits" in caplog.text
+    assert "6 images for val and 6 images for test split off train by class (" in caplog.text
+
+
+def test_groups_can_be_ignored_and_are_missed_where_the_column_is_empty(table, caplog):
+    rows = [(f"{n}.png", "ab"[n % 2], "all in one") for n in range(20)]
+    assert "group" in one_line(path := table(rows, ("path", "label", "group")))
+    assert len(load(path, group_column="").train) == 12
+    assert not caplog.messages
+    load(table([(*row[:2], "") for row in rows], ("path", "label", "group"), name="empty.csv"))
+    assert "the group column 'group' is empty in every row" in caplog.text
+
+
+def test_a_detour_that_comes_back_is_the_straight_path(table, tmp_path):
+    path = table([("new.png", "class 2"), *ROWS])
+    lines = path.read_text(encoding="utf-8").replace("new.png", f"x/../../{tmp_path.name}/new.png")
+    path.write_text(lines, encoding="utf-8")
+    found = splits(load(path))
+    assert "new.png" in {name for split in found.values() for name in split.names}
+    path.write_text(lines + "new.png,class 2\n", encoding="utf-8")
+    assert "rows 1 and 32: 'new.png' is listed twice" in one_line(path)
+
+
+def test_what_is_said_of_a_path_that_leads_out_can_be_followed(table, tmp_path):
+    path = table([(f"images/{n}.png", "ab"[n % 2]) for n in range(20)])
+    moved = tmp_path / "lists" / "list.csv"
+    moved.parent.mkdir()
+    moved.write_text(path.read_text().replace("images/", "../images/"))
+    message = one_line(moved)
+    root = tmp_path / "images"
+    assert message.endswith(
+        f"write all paths without '..', from {root} on, and set data.root={root}"
+    )
+    moved.write_text(path.read_text().replace("images/", ""))
+    assert len(load(moved, root=str(root)).train) == 12
 
 
 @pytest.mark.parametrize(
@@ -217,10 +284,19 @@ def test_a_group_in_two_named_splits_is_an_error(table):
     assert "row 21: group 'g3' is in train and in test" in message
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_too_few_groups_for_a_split_are_an_error(table, groups):
+@pytest.mark.parametrize(("groups", "count"), [(1, "1 group"), (2, "1 group"), (6, "3 groups")])
+def test_too_few_groups_for_a_split_are_counted(table, groups, count):
     rows = [(f"{n}.png", "ab"[n % 2], f"g{n % groups}") for n in range(20)]
-    assert "group" in one_line(table(rows, ("path", "label", "group")))
+    path = table(rows, ("path", "label", "group"))
+    message = one_line(path, val_fraction=0.05, test_fraction=0.05)
+    assert f"has its images in {count}, too few to be in every split" in message
+    assert "give it 20 or more" in message
+
+
+def test_a_column_that_is_another_name_for_the_image_is_no_label(table):
+    rows = [(f"{n}.png", "ab"[n % 2], f"g{n}") for n in range(20)]
+    message = one_line(table(rows, ("path", "label", "group")), label_column="path")
+    assert "class '0.png' has its images in 1 group" in message
 
 
 def test_one_class_is_an_error(table):

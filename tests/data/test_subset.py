@@ -122,5 +122,5 @@ def test_a_fold_that_cannot_be_had_is_one_line(changes, missing, message):
 
 
 def test_more_folds_than_groups_are_refused():
-    with pytest.raises(RegraftError, match="fewer groups than folds"):
+    with pytest.raises(RegraftError, match="there are 3 groups only"):
         division(folds=9).parts(LABELS, CLASSES, ["test"], LABELS)

@@ -1,14 +1,11 @@
 """Images of one's own, listed in a table: a row per image with its label, split and group."""
 
-import csv
 import logging
+import os
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,30 +22,11 @@ from regraft.data.sources import (
     Source,
     Split,
     natural,
-    spelt,
 )
+from regraft.data.table import Columns, Row, read
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What the columns are called; a table without the last two has neither splits nor groups."""
-
-    path: str
-    label: str
-    split: str | None
-    group: str | None
-
-
-@dataclass(frozen=True)
-class _Row:
-    number: int  # in the table, from 1; the header is not counted
-    path: str
-    label: str
-    split: str | None
-    group: str | None
 
 
 def manifest(
@@ -106,7 +84,8 @@ def _manifest(
     state: object,
 ) -> Source:
     """The table, which is not read again as long as the file is in the same `state`."""
-    rows = list(_rows(file, columns))
+    columns, rows = read(file, columns)
+    rows = _without_detours(rows, base, file)
     paths = _files(rows, base, file)
     skipped: tuple[Skipped, ...] = ()
     if on_error == "skip":
@@ -114,6 +93,11 @@ def _manifest(
     else:
         _refuse_absent(rows, paths, base, file)
     indices = _given_splits(rows, file)
+    named = f"{', '.join(indices)} as column '{columns.split}' says"
+    _log.info("%s: %s", file, named if any(row.split for row in rows) else "it names no splits")
+    if columns.group and not any(row.group for row in rows):
+        nothing = "is empty in every row, so no images are kept together"
+        _log.warning("%s: the group column '%s' %s", file, columns.group, nothing)
     classes = tuple(sorted({rows[i].label for i in indices["train"]}, key=natural))
     if len(classes) < 2:
         raise RegraftError(f"{file} trains one class only, '{classes[0]}'; give at least two")
@@ -131,7 +115,8 @@ def _manifest(
         groups = _groups([rows[i].group for i in train])
         parts = division.parts(labels[train], classes, missing, groups)
         indices |= {name: train[part] for name, part in parts.items()}
-        _log.info("%s: %s", file, division.words({name: len(parts[name]) for name in missing}))
+        sizes = {name: len(parts[name]) for name in missing}
+        _log.info("%s: %s", file, division.words(sizes, grouped=groups is not None))
     _refuse_shared_groups(rows, indices, file)
     everything = Split(paths, labels, tuple(row.path for row in rows))
     splits = {name: everything.take(part) for name, part in indices.items()}
@@ -145,60 +130,25 @@ def _groups(names: list[str | None]) -> np.ndarray | None:
     return np.array([name or f"\0{number}" for number, name in enumerate(names)])
 
 
-def _rows(file: Path, columns: Columns) -> Iterator[_Row]:
-    table = _parquet(file) if file.suffix.lower() in (".parquet", ".pq") else _csv(file)
-    first = next(table, None)
-    if first is None:
-        raise RegraftError(f"{file} has no rows")
-    for key in ("path", "label"):
-        name = getattr(columns, key)
-        if name not in first:
-            hint = did_you_mean(name, first) or f"; set data.{key}_column"
-            raise RegraftError(
-                f"{file} has no column '{name}', only {', '.join(map(repr, first))}{hint}"
-            )
-    for number, record in enumerate(_with(first, table), start=1):
-        text = {
-            key: "" if value is None else str(value).strip()
-            for key, value in ((k, record.get(n)) for k, n in vars(columns).items() if n)
-        }
-        for key in ("path", "label"):
-            if not text[key]:
-                raise RegraftError(f"{file}, row {number}: the {key} is empty")
-        split, group = text.get("split"), spelt(text.get("group", ""))
-        yield _Row(number, text["path"], spelt(text["label"]), split or None, group or None)
+def _without_detours(rows: list[Row], base: Path, file: Path) -> list[Row]:
+    """The rows with paths free of `..`; RegraftError for one that leads out of `base`."""
+    straight = []
+    for row in rows:
+        if ".." in Path(row.path).parts:
+            path = os.path.relpath(base / row.path, base)
+            if Path(path).parts[0] == "..":
+                above = os.path.commonpath([(base / r.path).parent.resolve() for r in rows])
+                raise RegraftError(
+                    f"{file}, row {row.number}: '{row.path}' leads out of {base}; write all paths "
+                    f"without '..', from {above} on, and set data.root={above}"
+                )
+            row = replace(row, path=path)
+        straight.append(row)
+    return straight
 
 
-def _with(first: dict[str, Any], rest: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield first
-    yield from rest
-
-
-def _csv(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            for record in csv.DictReader(stream, strict=True):
-                if None in record:
-                    raise RegraftError(f"{file} has a row of more fields than there are columns")
-                yield record
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RegraftError(f"{file} cannot be read as CSV in UTF-8: {error}") from error
-
-
-def _parquet(file: Path) -> Iterator[dict[str, Any]]:
-    if find_spec("pyarrow") is None:
-        raise RegraftError(f"reading {file.name} needs pyarrow: pip install 'regraft[parquet]'")
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        yield from parquet.read_table(file).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise RegraftError(f"{file} cannot be read as Parquet: {error}") from error
-
-
-def _files(rows: list[_Row], base: Path, file: Path) -> tuple[Path, ...]:
-    """The image of each row. Raises RegraftError for those listed twice or outside of `base`."""
+def _files(rows: list[Row], base: Path, file: Path) -> tuple[Path, ...]:
+    """The image of each row; RegraftError for one that is listed twice."""
     seen: dict[Path, int] = {}
     for row in rows:
         path = _spelt_as_on_disk(base, row.path)
@@ -206,16 +156,12 @@ def _files(rows: list[_Row], base: Path, file: Path) -> tuple[Path, ...]:
             twice = f"rows {seen[path]} and {row.number}"
             raise RegraftError(f"{file}, {twice}: '{row.path}' is listed twice; keep one")
         seen[path] = row.number
-        if ".." in Path(row.path).parts:
-            raise RegraftError(
-                f"{file}, row {row.number}: '{row.path}' leads out of {base}; set data.root higher"
-            )
     return tuple(seen)
 
 
 def _readable(
-    rows: list[_Row], paths: tuple[Path, ...], file: Path
-) -> tuple[list[_Row], tuple[Path, ...], tuple[Skipped, ...]]:
+    rows: list[Row], paths: tuple[Path, ...], file: Path
+) -> tuple[list[Row], tuple[Path, ...], tuple[Skipped, ...]]:
     """The rows whose images can be read, and the images; RegraftError if a label is lost."""
     bad = unreadable(paths)
     both = list(zip(rows, paths, strict=True))
@@ -231,7 +177,7 @@ def _readable(
     return [row for row, _ in kept], tuple(path for _, path in kept), skipped
 
 
-def _refuse_absent(rows: list[_Row], paths: tuple[Path, ...], base: Path, file: Path) -> None:
+def _refuse_absent(rows: list[Row], paths: tuple[Path, ...], base: Path, file: Path) -> None:
     """Raises RegraftError for images that are not there."""
     absent = [row for row, path in zip(rows, paths, strict=True) if not path.is_file()]
     if absent:
@@ -252,7 +198,7 @@ def _spelt_as_on_disk(base: Path, name: str) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-def _given_splits(rows: list[_Row], file: Path) -> dict[str, np.ndarray]:
+def _given_splits(rows: list[Row], file: Path) -> dict[str, np.ndarray]:
     """The rows of each split that the table names; all are train where it names none."""
     if not any(row.split for row in rows):
         return {"train": np.arange(len(rows))}
@@ -270,7 +216,7 @@ def _given_splits(rows: list[_Row], file: Path) -> dict[str, np.ndarray]:
     return {name: np.array(indices) for name, indices in found.items()}
 
 
-def _refuse_shared_groups(rows: list[_Row], indices: dict[str, np.ndarray], file: Path) -> None:
+def _refuse_shared_groups(rows: list[Row], indices: dict[str, np.ndarray], file: Path) -> None:
     home: dict[str, str] = {}
     for name, members in indices.items():
         for row in (rows[i] for i in members):

@@ -89,14 +89,16 @@ class Division:
         }
         rest = np.setdiff1d(np.arange(len(labels)), np.concatenate(list(held.values())))
         found_parts = {"train": rest, **held}
-        _refuse_absent(found_parts.values(), labels, classes)
+        if groups is not None:
+            _refuse_absent(found_parts.values(), labels, groups, classes, needed=self.folds)
         return found_parts
 
-    def words(self, sizes: Mapping[str, int]) -> str:
-        """What was split off, for the log."""
+    def words(self, sizes: Mapping[str, int], *, grouped: bool = False) -> str:
+        """What was split off and how, for the log."""
         counts = " and ".join(f"{size} images for {name}" for name, size in sizes.items())
+        by = "by class and group" if grouped else "by class"
         how = f"fold {self.fold} of {self.folds}, " if self.fold is not None else ""
-        return f"{counts} split off train ({how}split_seed={self.split_seed})"
+        return f"{counts} split off train {by} ({how}split_seed={self.split_seed})"
 
     def _check(self, missing: Sequence[str]) -> None:
         if not missing:
@@ -126,14 +128,13 @@ class Division:
                 f"class '{name}' has {count} image{'s' * (count != 1)}, fewer than "
                 f"data.folds={self.folds}; add images or set data.folds lower"
             )
+        if groups is not None and (count := len(np.unique(groups))) < self.folds:
+            raise RegraftError(
+                f"data.folds={self.folds}, but there are {count} groups only; set it lower"
+            )
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         cutter = kind(self.folds, shuffle=True, random_state=self.split_seed)
-        try:
-            return [part for _, part in cutter.split(labels, labels, groups)]
-        except ValueError as error:  # fewer groups than folds
-            raise RegraftError(
-                f"data.folds={self.folds}: there are fewer groups than folds; set it lower"
-            ) from error
+        return [part for _, part in cutter.split(labels, labels, groups)]
 
 
 def split(
@@ -176,29 +177,45 @@ def split_groups(
     groups keep out of a part.
     """
     rest, parts = np.arange(len(labels)), []
-    left = 1.0
+    left, needed = 1.0, 1 + len(fractions)
     for fraction in fractions:
-        folds = min(max(2, round(left / fraction)), len(np.unique(groups[rest])))
+        wanted = max(2, round(left / fraction))
+        needed = max(needed, wanted)
+        # More folds than there are groups, or images in the largest class, cannot be cut.
+        folds = min(wanted, len(np.unique(groups[rest])), np.bincount(labels[rest]).max())
         if folds < 2:
-            raise RegraftError("a split by group needs at least as many groups as it has parts")
+            parts.append(rest[:0])
+            continue
         folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a class with fewer images than folds
             keep, take = next(folder.split(rest, labels[rest], groups[rest]))
         parts.append(rest[take])
         rest, left = rest[keep], left - fraction
-    _refuse_absent((rest, *parts), labels, classes)
+    _refuse_absent((rest, *parts), labels, groups, classes, needed=needed)
     return [rest, *parts]
 
 
-def _refuse_absent(parts: Iterable[np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> None:
-    """Raises RegraftError, naming it, for a class that its groups keep out of a part."""
+def _refuse_absent(
+    parts: Iterable[np.ndarray],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    classes: Sequence[str],
+    *,
+    needed: int,
+) -> None:
+    """Raises RegraftError, naming it, for a class that its groups keep out of a part.
+
+    With as many groups as are `needed`, a class is in every part, unless their sizes differ much.
+    """
     for part in parts:
-        absent = set(range(len(classes))) - set(labels[part].tolist())
-        if absent:
+        if absent := set(range(len(classes))) - set(labels[part].tolist()):
+            label = min(absent)
+            count = len(np.unique(groups[labels == label]))
             raise RegraftError(
-                f"class '{classes[min(absent)]}' has its images in too few groups for a split; "
-                "add groups, name the splits, or leave data.group_column=null"
+                f"class '{classes[label]}' has its images in {count} group{'s' * (count != 1)}, "
+                f"too few to be in every split; give it {max(needed, count + 1)} or more, "
+                "name the splits, or ignore the groups with data.group_column=''"
             )
 
 
