@@ -1,7 +1,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from omegaconf import OmegaConf
 
 from regraft import config
@@ -37,10 +37,10 @@ def test_a_right_job_passes():
     ("node", "message"),
     [
         ({"dropuot": 0.1}, r"head.dropuot: .* no such option; did you mean 'dropout'"),
-        ({"hidden": "abc"}, r"head.hidden=abc: input should be a valid integer"),
-        ({"hidden": 0}, r"head.hidden=0: input should be greater than 0"),
+        ({"hidden": "abc"}, r"head.hidden=abc: must be an integer$"),
+        ({"hidden": 0}, r"head.hidden=0: must be greater than 0$"),
         ({"hidden": 1.5}, r"head.hidden=1.5: .*integer"),
-        ({"dropout": 1.0}, r"head.dropout=1.0: input should be less than 1"),
+        ({"dropout": 1.0}, r"head.dropout=1.0: must be less than 1$"),
         ({"dropout": "0.5"}, r"head.dropout=0.5: .*number"),
         ({"features": 3}, r"head.features: .* no such option"),
         ({"hidden": "???"}, r"head.hidden is not set; add head.hidden=<value>"),
@@ -62,8 +62,33 @@ def test_a_group_without_an_option_is_named():
 
 
 def test_what_belongs_to_no_target_is_checked_too():
-    with pytest.raises(RegraftError, match=r"compile=fast: input should be 'default'"):
-        config.check(OmegaConf.merge(job(), {"compile": "fast"}))
+    with pytest.raises(RegraftError, match=r"compile=defaul: must be one of default, reduce-over"):
+        config.check(OmegaConf.merge(job(), {"compile": "defaul"}))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "said"),
+    [
+        (17, Literal[64, 32] | Literal["32-true", "64"], "one of 64, 32, 32-true"),
+        ("32-tru", Literal["32-true", "x"], "one of 32-true, x; did you mean '32-true'?"),
+        (3, bool | Literal["warn"], "true or false or warn"),
+        ("x", int | float, "an integer or a number"),
+        (3, list[str], "a list"),
+        ([3], list[str], "text"),
+        (0, Annotated[int, Ge(1)] | None, "greater than or equal to 1"),
+    ],
+)
+def test_types_are_said_in_our_words(value, expected, said):
+    with pytest.raises(RegraftError) as caught:
+        config._check_type("key", value, expected)
+    assert str(caught.value) == f"key={value}: must be {said}"
+
+
+def test_a_key_that_nobody_reads_is_refused():
+    with pytest.raises(RegraftError, match=r"sed: no such key.*; did you mean 'seed'"):
+        config.check(OmegaConf.merge(job(), {"sed": 3}))
+    read = {"mine": 4, "head": {"hidden": "${mine}"}}
+    config.check(OmegaConf.merge(job(), read))
 
 
 def test_what_is_built_once_is_the_same_for_the_same_seed_only():

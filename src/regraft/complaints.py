@@ -53,7 +53,8 @@ def _unknown_key(error: ConfigCompositionException) -> str:
         return f"{several.group(1)}: several values make a sweep: add -m to the command"
     found = re.search(r"Could not override '([^']+)'", text)
     if not found:
-        return text
+        asked = text.removeprefix("Error merging override ")
+        return f"{asked}: {cause.splitlines()[0]}" if cause else text
     key = found.group(1)
     if "No match in the defaults list" in text or "not in struct" in cause + text:
         return f"{key}: no such key{_nearest(key)}"

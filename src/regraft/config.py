@@ -7,7 +7,7 @@ what the program finds out by itself is passed by position.
 import inspect
 import os
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal
 
@@ -40,6 +40,14 @@ PLAIN: dict[str, Any] = {
     "output_dir": str,
     "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
 }
+# And the nodes that are read besides, or may be.
+READ = (*GROUPS, *PLAIN, "loader", "logger", "callbacks", "strategy", "quadrant")
+OURS = {  # pydantic's words
+    "a valid integer": "an integer",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "a valid ": "a ",
+}
 TRUSTED = ("regraft.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "torchmetrics.")
 
 
@@ -52,6 +60,10 @@ def check(cfg: DictConfig) -> None:
         key = missing[0]
         more = f" (and {', '.join(missing[1:])})" if missing[1:] else ""
         raise RegraftError(f"{key} is not set{more}; add {key}=<value>")
+    text = OmegaConf.to_yaml(cfg)
+    for key in map(str, cfg):
+        if key not in READ and f"${{{key}" not in text:
+            raise RegraftError(f"{key}: no such key, nothing reads it{did_you_mean(key, READ)}")
     for key, node in _targets(resolved(cfg)):
         _check_node(key, node)
     for key, expected in PLAIN.items():
@@ -153,8 +165,31 @@ def _check_type(key: str, value: Any, expected: Any) -> None:
     try:
         adapter.validate_python(value, strict=True)
     except ValidationError as error:
-        problems = dict.fromkeys(problem["msg"].lower() for problem in error.errors())
-        raise RegraftError(f"{key}={value}: {' or '.join(problems)}") from error
+        allowed = list(dict.fromkeys(map(str, _literals(expected))))
+        hint = did_you_mean(str(value), allowed)
+        raise RegraftError(f"{key}={value}: {_in_words(error, allowed)}{hint}") from error
+
+
+def _literals(expected: Any) -> Iterator[Any]:
+    """The values that an annotation lists, at any depth."""
+    if typing.get_origin(expected) is Literal:
+        yield from typing.get_args(expected)
+    else:
+        for inner in typing.get_args(expected):
+            yield from _literals(inner)
+
+
+def _in_words(error: ValidationError, allowed: Sequence[str]) -> str:
+    """What a value must be, instead of what each part of its type has to say."""
+    words = []
+    for problem in error.errors():
+        text = problem["msg"].replace("Input should be", "must be")
+        if problem["type"] == "literal_error":
+            text = f"must be {'one of ' * (len(allowed) > 1)}{', '.join(allowed)}"
+        for theirs, ours in OURS.items():
+            text = text.replace(theirs, ours)
+        words.append(text)
+    return " or ".join(dict.fromkeys(words)).replace(" or must be ", " or ")
 
 
 def _load(key: str, target: str) -> Any:

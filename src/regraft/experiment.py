@@ -158,13 +158,27 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         raise RegraftError(f"trainer.max_epochs={epochs}: give a number of epochs, at least 1")
     # The last epoch is validated in any case: it may be the best.
     ours["check_val_every_n_epoch"] = max(n for n in range(1, every + 1) if epochs % n == 0)
-    trainer: pl.Trainer = build(cfg.trainer, **ours)
+    try:
+        trainer: pl.Trainer = build(cfg.trainer, **ours)
+    except RegraftError:
+        refuse_absent_accelerator(cfg.trainer.accelerator)
+        raise
     if trainer.world_size > 1:
         raise RegraftError(
             f"trainer.devices={cfg.trainer.devices}: a job trains on one device; "
             "leave trainer.devices=1 and use a sweep for more"
         )
     return trainer
+
+
+def refuse_absent_accelerator(name: str) -> None:
+    """Raises RegraftError for an accelerator that is not there, or that there is not at all."""
+    try:
+        pl.Trainer(accelerator=name, devices=1, logger=False, enable_checkpointing=False)
+    except Exception as error:
+        raise RegraftError(
+            f"trainer.accelerator={name}: {error}; leave it out or use cpu"
+        ) from error
 
 
 def refuse_what_keeps_the_worst(callback: pl.Callback) -> None:
