@@ -3,19 +3,23 @@
 Imported before anything heavy is needed: `--help` and `--cfg job` never load torch.
 """
 
+import argparse
 import atexit
 import gc
 import json
+import logging
 import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
@@ -24,6 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regraft.complaints import explain
+from regraft.errors import RegraftError
 from regraft.paths import SWEEP, conf_folder
 
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
@@ -57,11 +62,43 @@ def job(cfg: DictConfig) -> float:
 
 @cache
 def _experiment() -> Callable[[DictConfig], float]:
+    if TRACEBACK not in os.environ:
+        warnings.showwarning = _warn
     from regraft.experiment import run  # torch and Lightning take seconds to import
 
     gc.freeze()  # what is imported stays; the collection after each job need not look at it
     atexit.register(gc.unfreeze)  # at the end it does; extensions complain of what is left
     return run
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A library's warning as a line of the log: from which line of which file helps no user."""
+    logging.getLogger(__name__).warning("%s", " ".join(str(message).split()))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong instead of printing its usage and ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RegraftError(f"{message}; --help shows what there is")
+
+
+def overrides_first(words: list[str]) -> list[str]:
+    """The words in an order that Hydra's parser takes; `-m` may stand between overrides.
+
+    Raises RegraftError for a flag that there is not.
+    """
+    parser = _Parser(parents=[get_args_parser()], add_help=False)
+    known, unknown = parser.parse_known_intermixed_args(words)
+    if unknown:
+        raise RegraftError(
+            f"{unknown[0]}: no such flag; settings are key=value without dashes, -m makes a sweep, "
+            "--help shows what there is"
+        )
+    flags = list(words)
+    for override in known.overrides:
+        flags.remove(override)
+    return [*known.overrides, *flags]
 
 
 def guard(main: Callable[[], Any]) -> None:
@@ -75,6 +112,7 @@ def guard(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
     code = 0
     try:
+        sys.argv[1:] = overrides_first(sys.argv[1:])
         main()
     except BrokenPipeError:  # as of `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,7 +20,13 @@ WRONG = {
     "key in the wrong place": (["data.batch_size=3"], "did you mean 'loader.batch_size'"),
     "not key=value": (["strategy"], "not of the form key=value"),
     # What is found inside a job is tested in test_experiment.py; these show the way out of it.
-    "wrong type": (["optimizer.lr=abc"], "optimizer.lr=abc: input should be a valid number"),
+    "wrong type": (["optimizer.lr=abc"], "optimizer.lr=abc: must be a number"),
+    "unknown flag": (["seed=0", "--max-epochs", "3"], "--max-epochs: no such flag; settings are"),
+    "wrong word of a flag": (["--cfg", "jobs"], "--cfg/-c: invalid choice: 'jobs'"),
+    "wrong type of Hydra's own": (
+        ["-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=two"],
+        "hydra.launcher.n_jobs=two: Value 'two' of type 'str' could not be converted to Integer",
+    ),
     "sweep without -m": (["sweep=quadrants"], "sweep=quadrants is a sweep: add -m to the command"),
     "head does not fit": (
         ["backbone=timm", "backbone.name=test_vit", "backbone.weights=random", "head=conv_mlp"],
@@ -131,6 +137,15 @@ def test_images_that_cannot_be_read_can_be_left_out(tmp_path, train):
     assert row.startswith("cat/3.png,")
     assert json.loads((run / "result.json").read_text())["data"]["skipped"] == 1
     assert "1 image cannot be read and left out: " in done.stdout + done.stderr
+
+
+def test_a_librarys_warning_is_a_line_of_the_log(tmp_path, train):
+    words = ["trainer.precision=16-mixed", "trainer.accelerator=cpu", "data.per_class=2"]
+    done = train(*words, "trainer.max_epochs=1", "logger=none")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("WARNING: You passed `Trainer(accelerator='cpu', precision='16-mixed')`")
+    [log] = tmp_path.glob("outputs/runs/*/*/train.log")
+    assert "bf16-mixed" in log.read_text()
 
 
 def test_a_plain_folder_of_images_trains(tmp_path, train):
