@@ -281,6 +281,22 @@ def test_with_one_seed_the_answers_decide(tmp_path):
     assert report(tmp_path).sweep.cells[0].verdict.winners == ("finetune", "scratch")
 
 
+@pytest.mark.parametrize(
+    ("accs", "said"),
+    [
+        ([(0.9, 0.6), (0.92, 0.8)], "tie (best: finetune, 0.910): 2 runs each cannot tell them"),
+        ([(0.9, 0.89), (0.92, 0.9)], "tie (best: finetune, 0.910)."),  # the images do not either
+        ([(0.9, 0.6), (0.9, 0.9), (0.9, 0.95), (0.9, 0.7)], "tie (best: finetune, 0.900)."),
+    ],
+)
+def test_a_tie_of_unlike_accuracies_says_when_the_runs_are_too_few(accs, said, tmp_path):
+    pairs = [(seed, number) for seed in range(len(accs)) for number in (0, 1)]
+    for job, (seed, number) in enumerate(pairs):
+        strategy = ("finetune", "scratch")[number]
+        add(tmp_path, job, accs[seed][number], seed=seed, strategy=strategy)
+    assert said in (report(tmp_path).files[1]).read_text()
+
+
 def test_equal_accuracies_without_spread_are_a_tie(tmp_path):
     for number in range(6):
         strategy = ("finetune", "scratch")[number % 2]

@@ -9,7 +9,9 @@ from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
 from regraft.jobs import Job, planned_jobs, read_answers, read_jobs, swept
-from regraft.statistics import Answers, Comparison, Repeat, Scores, Verdict, interval, judge
+from regraft.statistics import LEVEL, Answers, Comparison, Repeat, Scores, Verdict, interval, judge
+
+FEW_RUNS = 3  # with more, a tie is no matter of their number
 
 
 @dataclass(frozen=True)
@@ -256,8 +258,18 @@ def sentence(cell: Cell) -> str:
     if len(names := cell.verdict.winners) > 1:
         text = (
             f"{', '.join(names[:-1])} and {names[-1]} tie (best: {cell.verdict.best}, {best:.3f})"
+            f"{too_few_runs(cell, cell.verdict)}"
         )
     return f"{text}{textbook_clause(cell, cell.verdict) if cell.quadrant else ''}."
+
+
+def too_few_runs(cell: Cell, verdict: Verdict) -> str:
+    """Why contenders tie that the test images tell apart, as a clause; nothing for other ties."""
+    tied = [verdict.comparisons[name] for name in verdict.winners if name in verdict.comparisons]
+    if not any(one.behind > 0 and one.images_p < 1 - LEVEL for one in tied):
+        return ""
+    counts = [len(row.counted) for row in cell.rows if row.name in verdict.winners]
+    return f": {min(counts)} runs each cannot tell them apart" if min(counts) <= FEW_RUNS else ""
 
 
 def textbook_clause(cell: Cell, verdict: Verdict) -> str:

@@ -52,10 +52,11 @@ class Scores:
 @dataclass(frozen=True)
 class Comparison:
     """How far one contender lies behind the best (accuracy, paired by seed), and its Holm-
-    corrected p."""
+    corrected p; and what it were without the doubt that the seeds were lucky."""
 
     behind: float
     p: float
+    images_p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,15 @@ def compare(best: Scores, other: Scores) -> Comparison:
     doubts: that the seeds were lucky (paired t) and that the test images were (so no spread over
     seeds is no certainty)."""
     seeds = sorted(best.acc.keys() & other.acc.keys())
-    doubts = [over_images(best, other, seeds)]
+    images = over_images(best, other, seeds)
+    doubts = [images]
     if len(seeds) > 1:
         doubts.append(paired_t([best.acc[seed] - other.acc[seed] for seed in seeds]))
     behind = best.mean - other.mean
     if seeds:
         behind = math.fsum(best.acc[seed] - other.acc[seed] for seed in seeds) / len(seeds)
     known = [p for p in doubts if p is not None]
-    return Comparison(behind, max(known) if known else 1.0)
+    return Comparison(behind, max(known) if known else 1.0, 1.0 if images is None else images)
 
 
 def judge(contenders: Sequence[Scores]) -> Verdict:
@@ -176,9 +178,10 @@ def judge(contenders: Sequence[Scores]) -> Verdict:
     others = [scores for scores in contenders if scores is not best]
     raw = [compare(best, other) for other in others]
     corrected = holm([comparison.p for comparison in raw])
+    images = holm([comparison.images_p for comparison in raw])
     comparisons = {
-        other.name: Comparison(comparison.behind, p)
-        for other, comparison, p in zip(others, raw, corrected, strict=True)
+        other.name: Comparison(comparison.behind, p, images_p)
+        for other, comparison, p, images_p in zip(others, raw, corrected, images, strict=True)
     }
     tied = {name for name, c in comparisons.items() if c.p >= 1 - LEVEL or c.behind <= 0}
     winners = tuple(s.name for s in contenders if s is best or s.name in tied)
