@@ -69,7 +69,18 @@ def test_rendered_images_and_a_damaged_entry_are_in_the_list(two, folder):
 
     assert done.exit_code == 0
     assert f"3.0 MB of rendered images in {folder / 'fractals'}" in done.stdout
-    assert key(name="pets")[:8] in done.stdout
+    [line] = (line for line in done.stdout.splitlines() if key(name="pets")[:8] in line)
+    assert "(damaged)" in line
+
+
+@pytest.mark.parametrize("words", [[], ["prune", "--all"]])
+def test_a_file_where_the_cache_should_be_is_named(words, folder, monkeypatch):
+    (folder / "file").touch()
+    monkeypatch.setenv("REGRAFT_CACHE", str(folder / "file"))
+    done = regraft(*words)
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {folder / 'file'} is a file; remove it or set REGRAFT_")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +113,8 @@ def test_pruning_removes_what_it_is_told_and_says_how_much(two, words, left):
         (["--max-gb", "much"], "--max-gb much: give how many GB"),
         (["--max-gb", "-1"], "--max-gb -1"),
         (["--max-gb", "nan"], "--max-gb nan"),
+        (["--all", "--max-gb", "1"], "--all removes everything"),
+        (["--all", "--older-than", "3d"], "--all removes everything"),
     ],
 )
 def test_a_wrong_word_removes_nothing_and_is_one_line(two, words, complaint):

@@ -16,7 +16,7 @@ from regraft.errors import RegraftError
 from regraft.paths import cache_folder, features_folder
 from regraft.store import Store
 
-_ABOUT = ("backbone", "stages", "data")
+_ABOUT = ("backbone", "stages", "data", "views")
 _COLUMNS: dict[str, Any] = {
     "key": "left",
     "features of": "left",
@@ -30,6 +30,7 @@ _SECONDS = {"w": 7 * 24 * 3600, "d": 24 * 3600, "h": 3600, "m": 60}
 
 def show(console: Console) -> None:
     """Print what is in the store of features, last used first, and how large the cache is."""
+    _refuse_a_file()
     entries = Store(features_folder()).entries()[::-1]
     if entries:
         table = Table()
@@ -55,6 +56,7 @@ def prune(console: Console, *, older_than: str | None, max_gb: str | None) -> No
     """
     if older_than is None and max_gb is None:
         raise RegraftError("say what to remove: --older-than 30d, --max-gb 5 or --all")
+    _refuse_a_file()
     store = Store(features_folder())
     removed = store.prune(
         unused_since=None if older_than is None else time.time() - _age(older_than),
@@ -63,13 +65,20 @@ def prune(console: Console, *, older_than: str | None, max_gb: str | None) -> No
     _say(console, f"removed {_count(removed)}; left: {_count(store.entries())} in {store.root}")
 
 
+def _refuse_a_file() -> None:
+    for folder in (cache_folder(), features_folder()):
+        if folder.exists() and not folder.is_dir():
+            raise RegraftError(f"{folder} is a file; remove it or set REGRAFT_CACHE to a folder")
+
+
 def _cells(entry: Entry) -> list[str]:
     about, shape = entry.record.get("about"), entry.record.get("shape")
     what = [str(about[name]) for name in _ABOUT if name in about] if isinstance(about, dict) else []
+    words = ", ".join(what) if entry.record else "(damaged)"
     rows = f"{shape[0]:,}" if isinstance(shape, list) and shape else ""
     return [
         entry.key[:8],
-        ", ".join(what) if entry.finished else "(unfinished)",
+        words if entry.finished else "(unfinished)",
         rows,
         str(entry.record.get("dtype", "")),
         decimal(entry.bytes),

@@ -4,14 +4,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+UsageError: Any = typer.BadParameter.__base__  # click's, or of the click that typer brings along
 
 app = typer.Typer(
     name="regraft",
     help="Given my images, how much of a pretrained network should I keep?",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -80,8 +81,13 @@ def prune(
     from rich.console import Console
 
     from regraft import cache
+    from regraft.errors import RegraftError
 
     with one_line_errors():
+        if everything and (max_gb or older_than):
+            raise RegraftError(
+                "--all removes everything: leave it out, or --max-gb and --older-than"
+            )
         cache.prune(Console(), older_than=older_than, max_gb="0" if everything else max_gb)
 
 
@@ -98,8 +104,23 @@ def one_line_errors() -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Entry point of the console script. What is typed wrong is one line and exit code 2."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name="regraft", standalone_mode=False)
+    except UsageError as error:
+        print(f"error: {error.format_message().rstrip('.')}{_choices(error.ctx)}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def _choices(context: Any) -> str:
+    """What the command takes that was called, as the end of an error."""
+    if context is None:
+        return ""
+    commands = getattr(context.command, "commands", ())
+    names = (parameter.opts[0] for parameter in context.command.params)
+    words = (name if name.startswith("-") else name.upper() for name in names)
+    return f" ({context.command_path} takes {', '.join([*commands, *words])})"
 
 
 if __name__ == "__main__":
