@@ -279,6 +279,16 @@ def test_what_is_not_computed_once_is_said_with_its_reason(how, said):
     assert said in once.reason
 
 
+def test_a_cache_that_cannot_be_written_is_known_before_the_plan_is_shown(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "file"))
+    once = reason()
+    assert once.cut is None
+    assert once.reason == (
+        f"{tmp_path / 'file' / 'features'}: not writable; set REGRAFT_CACHE to another folder"
+    )
+
+
 def test_asked_for_and_impossible_is_an_error():
     with pytest.raises(RegraftError, match="features=on: no leading stage is kept"):
         reason(replace(AUTO, use="on"), keep=0)
@@ -381,6 +391,18 @@ def test_images_that_are_mixed_with_each_other_are_never_computed_once():
     once = features.decide(replace(AUTO, views=8), policy, backbone, top, images)
     assert once.cut is None
     assert "mixes images" in once.reason
+
+
+def test_views_are_told_and_missed_without_augmentation(caplog):
+    caching = replace(AUTO, views=3)
+    once, _ = compute(caching, augmented())
+    assert "float16 per image, 3 views per training image" in once.reason
+    known = [entry.record["about"] for entry in caching.store.entries()]
+    assert sorted(about.get("views", "") for about in known) == ["", "", "3 views"]
+    assert "no effect" not in caplog.text
+    caplog.clear()
+    assert "view" not in reason(caching).reason
+    assert caplog.messages == ["features.views=3 has no effect: augment=none"]
 
 
 def test_views_are_several_versions_of_training_images_and_one_of_the_others():

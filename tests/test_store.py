@@ -270,8 +270,8 @@ def test_damage_is_noticed_told_once_and_repaired(store, damage, caplog):
     assert chunks.drawn == 3
     assert np.array_equal(array, ROWS)
     assert np.array_equal(store.get(KEY), ROWS)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert KEY in caplog.text
+    said = f"{store.root}: a damaged entry was removed and is computed again"
+    assert [record.message for record in caplog.records] == [said]
 
 
 def test_bytes_are_checked_once_and_again_when_the_file_changes(store, monkeypatch):
@@ -356,6 +356,17 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
         with pytest.raises(NotStoredError, match="set REGRAFT_CACHE to another folder"):
             compute(Store(root), chunks=chunks)
         assert chunks.drawn == 0
+        assert Store(root).is_useless()
+
+
+def test_a_folder_that_can_only_be_read_is_of_use_if_something_is_in_it(store, monkeypatch):
+    assert not store.is_useless()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert store.is_useless()
+    monkeypatch.undo()
+    compute(store)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not store.is_useless()
 
 
 def test_what_the_chunks_raise_is_raised_as_it_is(store):

@@ -68,6 +68,8 @@ def decide(
 
     Raises RegraftError if `features=on` asks for what cannot be done.
     """
+    if caching.views and images.augment is None:
+        _log.warning("features.views=%d has no effect: augment=none", caching.views)
     found = _decide(caching, plan, backbone, head, images)
     if caching.use == "on" and found.cut is None:
         raise RegraftError(f"features=on: {found.reason}; choose features=auto")
@@ -95,11 +97,20 @@ def _decide(
     each = math.prod(made.shape) * np.dtype(caching.dtype).itemsize
     size = each * sum(images.sizes[split] * copies(caching, images, split) for split in SPLITS)
     what = f"{decimal(size)}, {'×'.join(map(str, made.shape))} {caching.dtype} per image"
+    if images.augment is not None:
+        what += f", {_views(caching.views)} per training image"
     if not caching.store.fits(size):
         budget = f"features.max_gb={caching.max_gb:g} ({decimal(int(caching.max_gb * 10**9))})"
         return Decision(None, f"{what}, is more than {budget}")
+    if caching.store.is_useless():
+        why = "not writable; set REGRAFT_CACHE to another folder"
+        return Decision(None, f"{caching.store.root}: {why}")
     note = f"; {made.note}" if made.note else ""
     return Decision(made, f"first {made.stages} of {len(plan.actions)} stages: {what}{note}")
+
+
+def _views(count: int) -> str:
+    return f"{count} view{'s' * (count != 1)}"
 
 
 def augmentation(images: Images, split: SplitName) -> Augment | None:
@@ -217,6 +228,8 @@ def _split(
             "data": f"{images.source.name} {split}",
             "forward_s": 0.0,
         }
+        if augment is not None:
+            about["views"] = _views(count)
         batches = math.ceil(images.sizes[split] / images.batch_size) * count
         made = images.unchanged(split, _forward(cut, images, split, count, trainer, dtype, about))
         chunks = watch(made, batches, f"frozen stages, {split}")

@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+import os
 import re
 import shutil
 import time
@@ -45,6 +46,14 @@ class Store:
     def fits(self, nbytes: int) -> bool:
         """Whether an array of so many bytes can be kept once others have made room for it."""
         return self.max_bytes is None or nbytes <= self.max_bytes
+
+    def is_useless(self) -> bool:
+        """Whether nothing is in the folder, and nothing can be written into it."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return True
+        return not os.access(self.root, os.W_OK | os.X_OK) and not self.entries()
 
     def get(self, key: str) -> np.ndarray | None:
         """The array, memory-mapped and read-only; None if it is not there, or not intact."""
@@ -131,7 +140,8 @@ class Store:
         try:
             return load(self._folder(key))
         except DamagedError as error:
-            _log.warning("%s: %s; removed, to be computed again", self._folder(key), error)
+            _log.info("%s: %s", self._folder(key), error)
+            _log.warning("%s: a damaged entry was removed and is computed again", self.root)
             shutil.rmtree(self._folder(key))
         return None
 
