@@ -236,6 +236,7 @@ def test_a_seed_that_was_no_number_fails_its_own_job_only(tmp_path):
     assert [job.number for job in made.sweep.failed] == [1, 2]
     assert [row["seed"] for row in rows_of(tmp_path)] == ["0", "", ""]
     assert "3 jobs, 2 failed" in shown(made)
+    assert "job 1 failed (seed=x): " in shown(made)
 
 
 def test_a_sweep_in_which_all_failed_still_has_a_report(tmp_path):

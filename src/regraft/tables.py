@@ -167,4 +167,5 @@ def settings_of(job: Job, sweep: Sweep) -> str:
         return "unknown"
     named = [f"{key}={job.setting(key)}" for key in sweep.swept]
     named += [] if job.fold is None else [f"fold={job.fold}"]
-    return ", ".join(named if job.seed is None else [*named, f"seed={job.seed}"])
+    seed = job.overrides.get("seed") if job.seed is None else job.seed
+    return ", ".join(named if seed is None else [*named, f"seed={seed}"])
