@@ -4,9 +4,11 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from regraft.data.transforms import InputConfig
 from regraft.summary import show_plan, show_result
 from regraft.tracking import Job, Record
 
+INPUT = InputConfig((48, 64), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), "bicubic", 0.875)
 STAGE = {
     "stage": "stem",
     "modules": "conv1",
@@ -49,9 +51,11 @@ def record(folder, *, sweep=None, **more):
     ],
 )
 def test_the_plan_says_what_is_computed_once(cached, reason, said, tmp_path, console):
-    show_plan(console, record(tmp_path, features=reason, plan=[STAGE | {"cached": cached}]))
+    show_plan(console, record(tmp_path, features=reason, plan=[STAGE | {"cached": cached}]), INPUT)
     assert console.file.getvalue().splitlines()[-1] == said
-    assert (tmp_path / "plan.txt").read_text().splitlines()[-1] == said
+    *_, input, last = (tmp_path / "plan.txt").read_text().splitlines()
+    assert last == said
+    assert input == ("input: 64×48 px, bicubic, centre crop 0.875, mean 0.5, 0.4, 0.3, std 0.2")
 
 
 @pytest.mark.parametrize(("sweep", "first"), [("2026 10", "job       7"), (None, "accuracy")])
