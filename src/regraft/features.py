@@ -94,8 +94,7 @@ def _decide(
     made = cut_above(backbone, plan.leading_kept, head.takes)
     if not made.stages:
         return Decision(None, made.note or "the backbone cannot be cut")
-    each = math.prod(made.shape) * np.dtype(caching.dtype).itemsize
-    size = each * sum(images.sizes[split] * copies(caching, images, split) for split in SPLITS)
+    size = nbytes(caching, made, images)
     what = f"{decimal(size)}, {'×'.join(map(str, made.shape))} {caching.dtype} per image"
     if images.augment is not None:
         what += f", {_views(caching.views)} per training image"
@@ -111,6 +110,12 @@ def _decide(
 
 def _views(count: int) -> str:
     return f"{count} view{'s' * (count != 1)}"
+
+
+def nbytes(caching: Caching, cut: Cut, images: Images) -> int:
+    """How large what is kept is: the activations of every version of every image."""
+    each = math.prod(cut.shape) * np.dtype(caching.dtype).itemsize
+    return each * sum(images.sizes[split] * copies(caching, images, split) for split in SPLITS)
 
 
 def augmentation(images: Images, split: SplitName) -> Augment | None:

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -66,11 +66,16 @@ def fingerprint(images: np.ndarray | Sequence[Path]) -> str:
     if isinstance(images, np.ndarray):
         return _of_array(images)
     digest = hashlib.sha256(b"files")
-    groups = [images[start : start + _FILES] for start in range(0, len(images), _FILES)]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for part in chain.from_iterable(threads.map(_digests, groups)):
-            digest.update(part)
+    for part in digests(images):
+        digest.update(part)
     return digest.hexdigest()
+
+
+def digests(files: Sequence[Path]) -> Iterator[bytes]:
+    """SHA-256 of the bytes of each file, in their order; errors as `fingerprint` has them."""
+    groups = [files[start : start + _FILES] for start in range(0, len(files), _FILES)]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        yield from chain.from_iterable(threads.map(_digests, groups))
 
 
 def identity(stat: os.stat_result) -> Identity | None:

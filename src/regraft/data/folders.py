@@ -97,6 +97,36 @@ def _folders(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """What lies in a folder of images and is not read, by its path in there."""
+
+    folders: tuple[str, ...]  # hidden, left by a program, or beside train, val and test
+    loose: tuple[str, ...]  # images beside the class folders
+
+
+def passed_over(root: str) -> PassedOver:
+    """What `image_folder` leaves out of this folder without a word, or with a warning."""
+    base = _existing(root)
+    splits = _split_folders(base).values()
+    beside = [] if base in splits else [p for p in _entries(base) if p.is_dir() and p not in splits]
+    folders, loose = [path.name for path in beside], list[str]()
+    for at, inside, files in os.walk(base):
+        here = Path(at)
+        ours = [name for name in inside if _is_ours(name)]
+        folders += [f"{here / name}" for name in inside if name not in ours]
+        inside[:] = [name for name in ours if here / name not in beside]
+        if here in splits:
+            images = (name for name in files if Path(name).suffix.lower() in EXTENSIONS)
+            loose += [f"{here / name}" for name in images if _is_ours(name)]
+    return PassedOver(_sorted(folders, base), _sorted(loose, base))
+
+
+def _sorted(paths: list[str], base: Path) -> tuple[str, ...]:
+    short = (path.removeprefix(f"{base}{os.sep}") for path in paths)
+    return tuple(sorted(short, key=natural))
+
+
+@dataclass(frozen=True)
 class _Layout:
     """What lies in a folder of class folders."""
 
@@ -259,11 +289,15 @@ def _entries(folder: Path) -> dict[Path, bool]:
                 if entry.is_symlink()
                 else entry.is_dir()
                 for entry in entries
-                if not entry.name.startswith(".") and entry.name not in _NOT_OURS
+                if _is_ours(entry.name)
             }
     except OSError as error:
         raise RegraftError(f"{folder} cannot be read: {error.strerror}") from error
     return dict(sorted(found.items(), key=lambda item: natural(item[0].name)))
+
+
+def _is_ours(name: str) -> bool:
+    return not name.startswith(".") and name not in _NOT_OURS
 
 
 def _identity(folder: Path) -> tuple[int, int]:
