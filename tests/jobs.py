@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from regraft.paths import conf_folder
 
@@ -18,6 +18,11 @@ def run_job(folder: Path, *words: str, sweep: bool = False) -> float:
     """
     from regraft.experiment import run
 
+    return run(composed(folder, *words, sweep=sweep))
+
+
+def composed(folder: Path, *words: str, sweep: bool = False) -> DictConfig:
+    """What these words mean for a job in this folder."""
     folder.mkdir(parents=True, exist_ok=True)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
@@ -29,4 +34,4 @@ def run_job(folder: Path, *words: str, sweep: bool = False) -> float:
     task = copy.deepcopy(cfg)
     with open_dict(task):
         del task["hydra"]
-    return run(task)
+    return task

@@ -35,6 +35,20 @@ def train(context: typer.Context) -> None:
     train(context.args)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
+) -> None:
+    """Check a training in seconds before it: the words of `regraft train`; exit code 1 if red."""
+    from regraft.launch import doctor
+
+    doctor(context.args, as_json=as_json)
+
+
 @app.command()
 def report(folder: Folder) -> None:
     """Make a sweep's table and picture again from its folder; of a job, draw its pictures."""

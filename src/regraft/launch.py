@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -41,6 +42,42 @@ def train(arguments: list[str]) -> None:
     sys.argv = ["regraft train", *arguments]
     conf = str(conf_folder())
     guard(hydra.main(version_base="1.3", config_path=conf, config_name="config")(job))
+
+
+def doctor(arguments: list[str], *, as_json: bool) -> None:
+    """`regraft doctor`: what the same words would train, looked at; no run folder is made."""
+    given = get_args_parser().parse_args(arguments)
+    runs = [word for word in given.overrides if word.startswith("hydra.run.dir=")]
+    outputs = Path(runs[-1].partition("=")[2].strip("'\"") if runs else "outputs")
+
+    def examine(cfg: DictConfig) -> None:
+        from regraft.doctor.examine import run
+
+        try:
+            code = run(cfg, outputs, json=as_json)
+        except Exception as error:
+            _tell(error)  # before Hydra can, in many words
+            raise SystemExit(1) from error
+        raise SystemExit(code)
+
+    def main() -> None:
+        if given.multirun:
+            raise RegraftError("-m: the doctor looks at one job at a time; give one value per key")
+        with tempfile.TemporaryDirectory(prefix="regraft-doctor-") as folder:
+            own = [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra.mode=RUN"]
+            sys.argv = ["regraft doctor", *_beside(given.overrides, arguments, own)]
+            conf = str(conf_folder())
+            hydra.main(version_base="1.3", config_path=conf, config_name="config")(examine)()
+
+    guard(main)
+
+
+def _beside(overrides: list[str], arguments: list[str], more: list[str]) -> list[str]:
+    """More overrides among the arguments, after the last one: argparse wants them in a row."""
+    after = len(arguments)
+    if overrides:
+        after -= arguments[::-1].index(overrides[-1])
+    return [*arguments[:after], *more, *arguments[after:]]
 
 
 def job(cfg: DictConfig) -> float:

@@ -1,0 +1,1 @@
+"""What would go wrong in a training, found out in seconds and before it: `regraft doctor`."""

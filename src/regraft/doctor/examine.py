@@ -1,0 +1,91 @@
+"""One examination from top to bottom: the parts of a job, then every check, slow ones last."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from regraft.data.folders import passed_over
+from regraft.data.readable import OnError
+from regraft.doctor import copies, estimate, labels, machine, network, pictures, pretrained
+from regraft.doctor.findings import Finding, as_json, green, many, show, some, yellow
+from regraft.doctor.job import Job, assemble
+from regraft.doctor.look import look
+
+
+def run(cfg: DictConfig, outputs: Path, *, json: bool) -> int:
+    """Print what there is to say about a job; 1 if a finding is red, else 0.
+
+    Raises RegraftError for what the job itself would refuse to begin with.
+    """
+    started = time.perf_counter()
+    console = Console()
+    with _quietly(), Console(stderr=True).status("looking at the job, for some seconds"):
+        findings = examine(assemble(cfg, outputs))
+    if json:
+        print(as_json(findings))
+    else:
+        show(findings, console, time.perf_counter() - started)
+    return int(any(finding.level == "red" for finding in findings))
+
+
+def examine(job: Job) -> list[Finding]:
+    """Every finding about a job, in the order in which a person wants to read them."""
+    sample = look(job.images, job.cfg.seed, keep=estimate.BATCHES * job.images.batch_size)
+    return [
+        *labels.counts(job),
+        *labels.precision(job),
+        *left_out(job.cfg.data),
+        *pictures.unreadable(job.images, sample, *_on_error(job.cfg.data)),
+        *copies.exact(job.images),
+        *pictures.near_copies(job.images, sample),
+        *pictures.input_size(job.images, sample),
+        *pictures.brightness(job.images, sample),
+        *pretrained.weights(job.pretrained, job.parameters()),
+        *network.rates(job),
+        *labels.enough(job),
+        *network.batch_norm(job),
+        *network.computed_once(job),
+        *machine.disks(job),
+        *machine.environment(job, sample),
+        *estimate.estimate(job, sample),
+    ]
+
+
+def left_out(data: DictConfig) -> list[Finding]:
+    """What lies in a folder of images and is not read."""
+    if data._target_ != "regraft.data.folders.image_folder":
+        return []
+    found, findings = passed_over(data.root), []
+    if found.folders:
+        words = f"not read: {some(found.folders)}"
+        fix = "delete them, or move what is meant to be read into a class folder"
+        findings.append(yellow("folders left out", words, fix))
+    if found.loose:
+        beside = many(len(found.loose), "image")
+        words = f"{beside} beside the class folders: {some(found.loose)}"
+        findings.append(yellow("loose images", words, "move them into the folder of their class"))
+    return findings or [green("folders", "all that lies there is read")]
+
+
+def _on_error(data: DictConfig) -> tuple[str | None, str]:
+    """What is to happen to unreadable images, and what else could."""
+    ways = [f"data.on_error={way}" for way in get_args(OnError) if way != "fail"]
+    return (data.on_error if "on_error" in data else None), " or ".join(ways)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings of the rooms below: here they are findings."""
+    log = logging.getLogger("regraft")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

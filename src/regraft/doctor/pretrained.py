@@ -1,0 +1,65 @@
+"""Whether the pretrained weights are on this machine, and what may be done with them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+from rich.filesize import decimal
+
+from regraft.backbone import Backbone
+from regraft.doctor.findings import Finding, green, yellow
+from regraft.errors import RegraftError
+from regraft.weights import PERMISSIVE
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where weights come from, under which licence, and whether that needs a network."""
+
+    source: str
+    license: str | None
+    here: bool
+    own: bool  # a file of the user's
+
+
+def find(backbone: Backbone) -> Pretrained | None:
+    """Look for the backbone's weights without a network; None for random ones."""
+    if backbone.weights == "random":
+        return None
+    if backbone.weights != "pretrained":
+        return Pretrained(backbone.weights, None, here=True, own=True)  # or `graft` says it is not
+    config: dict[str, Any] = dict(getattr(backbone.net, "pretrained_cfg", {}))
+    licence = config.get("license")
+    if file := config.get("file"):
+        return Pretrained(Path(file).name, licence, here=True, own=False)
+    if not (repository := config.get("hf_hub_id")):
+        raise RegraftError(
+            f"backbone.weights=pretrained: timm publishes no weights for {backbone.name}; "
+            "name a tag that has them, a file's path, or backbone.weights=random"
+        )
+    files = (config.get("hf_hub_filename") or "model.safetensors", "pytorch_model.bin")
+    here = any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
+    return Pretrained(repository, licence, here=here, own=False)
+
+
+def weights(pretrained: Pretrained | None, parameters: int) -> list[Finding]:
+    """Findings about weights for a network of so many parameters."""
+    if pretrained is None:
+        return [green("weights", "none are used: every trained stage starts from random numbers")]
+    source, licence = pretrained.source, pretrained.license
+    if pretrained.own:
+        return [green("weights", f"{source}: your own file")]
+    findings = []
+    if pretrained.here:
+        findings.append(green("weights", f"{source} is on this machine, licence {licence}"))
+    else:
+        size = decimal(4 * parameters)
+        found = f"{source} is not on this machine; to download about {size} needs a network"
+        fix = "train where there is a network, or backbone.weights=<file> if you have the file"
+        findings.append(yellow("weights", found, fix))
+    if not (licence or "").lower().startswith(PERMISSIVE):
+        found = f"{source} has the licence {licence or '(none is stated)'}"
+        fix = "read it before you publish or sell, or choose another backbone"
+        findings.append(yellow("licence", found, fix))
+    return findings
