@@ -186,7 +186,9 @@ def test_images_that_cannot_be_read(root, on_error, level):
     found = one(pictures.unreadable(job.images, seen(job), on_error, "data.on_error=skip"))
 
     assert found.level == level
-    assert found.found.startswith("all 40 images: 1 cannot be read: dogs/100.png (")
+    assert found.found.startswith(
+        "all 40 images: 1 cannot be read: dogs/100.png (image file is trunc"
+    )
     assert ("data.on_error=skip, or repair" in found.fix) == (on_error == "fail")
 
 
@@ -434,7 +436,7 @@ def test_more_processes_than_cores(root):
     found = machine.environment(job, seen(job))[1]
 
     assert found.level == "yellow"
-    assert found.found.startswith("1000 processes read images, ")
+    assert found.found.startswith("loader.workers=1000, and ")
     assert found.fix.startswith(f"loader.workers={machine._cores()}")
 
 
@@ -458,6 +460,18 @@ def test_a_step_that_takes_too_long_is_timed_with_fewer_images(root, monkeypatch
 
     assert time.found.endswith("timed with batches of 3")
     assert memory.found.endswith("for batches of 3")
+
+
+def test_to_read_for_long_in_one_process_is_worth_a_word(root, monkeypatch):
+    job = job_on(root)
+    sample = seen(job)
+    monkeypatch.setattr(machine, "_cores", lambda: 4)
+    assert machine.environment(job, sample)[1].level == "green"
+    monkeypatch.setattr(machine, "LONG_READ_S", 0)
+    found = machine.environment(job, sample)[1]
+
+    assert (found.level, found.fix) == ("yellow", "loader.workers=4")
+    assert found.found.startswith("loader.workers=0, and 4 cores; to read all images in one")
 
 
 def test_a_batch_that_does_not_fit(root, monkeypatch):

@@ -84,6 +84,8 @@ def precision(job: Job) -> list[Finding]:
         if points <= 100 * WIDE:
             findings.append(green(f"{split} size", found))
         else:
-            fix = f"a larger {split}, or cross-validation: -m data.fold=0,1,2,3,4"
+            fix = f"more images for {split}"
+            if "fold" in job.cfg.data:
+                fix += ", or cross-validation: -m data.fold=0,1,2,3,4"
             findings.append(yellow(f"{split} size", found, fix))
     return findings

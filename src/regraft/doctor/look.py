@@ -87,7 +87,7 @@ def _see(
     try:
         picture = read_image(source) if isinstance(source, Path) else Image.fromarray(source)
     except UnreadableImageError as error:
-        return split, index, f"{type(error.__cause__).__name__}"
+        return split, index, str(error.__cause__).replace(repr(str(source)), "this")
     fitted = images.input.fit(picture)
     seconds = time.perf_counter() - started
     normal = images.input.normalize(fitted[None])

@@ -77,13 +77,17 @@ def _device(job: Job) -> Finding:
 
 def _workers(job: Job, sample: Sample) -> Finding:
     images, cores = job.images, _cores()
-    found = f"{images.workers} processes read images, {cores} cores"
+    found = f"loader.workers={images.workers}, and {cores} cores"
     if images.workers > cores:
         return yellow("workers", found, f"loader.workers={cores}: more of them wait for each other")
     read = sum(one.seconds for one in sample.seen) / max(1, len(sample.seen)) * sample.total
     files = not isinstance(images.datasets["train"].split.images, np.ndarray)
     if files and images.workers == 0 and cores > 1 and read > LONG_READ_S:
-        return yellow("workers", f"{found}; one takes {read:.0f} s", f"loader.workers={cores}")
+        return yellow(
+            "workers",
+            f"{found}; to read all images in one process takes {read:.0f} s",
+            f"loader.workers={cores}",
+        )
     return green("workers", found)
 
 
