@@ -447,7 +447,7 @@ def test_the_time_is_the_sum_of_its_pieces(split_root):
     # 72 images are read; 4 epochs of 3 batches; val is judged five times, test once.
     assert estimate._time(job, costs, read=0.5) == (
         "about 74 s: reading the images once 36 s (none if they are in the cache), "
-        "4 epochs of 6 s (3 × 2e+03 ms)"
+        "4 epochs of 6 s (3 × 2 s)"
     )
 
 
@@ -483,7 +483,8 @@ def test_a_batch_that_does_not_fit(root, monkeypatch):
     found = one(estimate.estimate(job, seen(job)))
 
     assert (found.check, found.level) == ("memory", "red")
-    assert found.fix.startswith("loader.batch_size=32 trainer.accumulate_grad_batches=2")
+    assert found.fix == "loader.batch_size=32 trainer.accumulate_grad_batches=2, or trainer=mixed"
+    assert job_on(root, *found.fix.replace(", or", "").split()).images.batch_size == 32
 
 
 def test_findings_are_read_without_colour_and_by_scripts():
