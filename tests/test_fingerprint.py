@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regraft import facts
 from regraft import fingerprint as module
 from regraft.errors import RegraftError
 from regraft.fingerprint import fingerprint, key
@@ -115,7 +116,7 @@ def test_files_count_by_content_and_order_not_by_name(files, tmp_path):
 @pytest.mark.parametrize("ticks_of_2_s", [True, False])
 def test_a_changed_file_is_noticed_though_size_and_time_stay(files, monkeypatch, ticks_of_2_s):
     if not ticks_of_2_s:
-        monkeypatch.setattr(module, "_TICK_NS", 0)
+        monkeypatch.setattr(facts, "_TICK_NS", 0)
         time.sleep(0.05)  # more than a tick of the kernel's clock
     expected = fingerprint(files)
     before = files[150].stat()
@@ -133,11 +134,11 @@ def test_files_are_read_once_while_they_do_not_change(files, monkeypatch):
         module.hashlib, "file_digest", lambda file, name: read.append(file) or digest(file, name)
     )
     now = max(path.stat().st_ctime_ns for path in files)
-    monkeypatch.setattr(module.time, "time_ns", lambda: now + 10**9)
+    monkeypatch.setattr(facts.time, "time_ns", lambda: now + 10**9)
     first = fingerprint(files)
     again = fingerprint(files)
     read_while_fresh = len(read)
-    monkeypatch.setattr(module.time, "time_ns", lambda: now + 3 * 10**9)
+    monkeypatch.setattr(facts.time, "time_ns", lambda: now + 3 * 10**9)
     later = [fingerprint(files) for _ in range(3)]
 
     assert {first, again, *later} == {first}

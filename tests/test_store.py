@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from regraft import entry, fingerprint
+from regraft import entry, facts
 from regraft.fingerprint import key
 from regraft.store import NotStoredError, Store
 
@@ -281,7 +281,7 @@ def test_bytes_are_checked_once_and_again_when_the_file_changes(store, monkeypat
     monkeypatch.setattr(
         entry.zlib, "crc32", lambda *args: checked.append(len(args[0])) or crc32(*args)
     )
-    monkeypatch.setattr(fingerprint, "_TICK_NS", 0)
+    monkeypatch.setattr(facts, "_TICK_NS", 0)
     for _ in range(3):
         assert store.get(KEY) is not None
     once = sum(checked)

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from regraft.fingerprint import Identity, as_bytes, identity
+from regraft.facts import Identity, identity
+from regraft.fingerprint import as_bytes
 
 _DATA, _RECORD = "data.npy", "entry.json"
 _BLOCK = 2**20

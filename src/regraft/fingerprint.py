@@ -3,25 +3,19 @@
 import hashlib
 import json
 import math
-import os
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regraft.errors import RegraftError
-
-Identity = tuple[int, int, int, int, int]
+from regraft.facts import Facts
 
 _CHUNK_BYTES = 2**24
 _FILES = 64  # that a thread takes at a time: one by one, threads halve the speed on a warm disk
 _THREADS = 8
-_TICK_NS = 2 * 10**9  # the coarsest time stamps in use (FAT)
-_known: dict[Identity, bytes] = {}
+_known = Facts[bytes]("sha256")
 
 
 def key(**ingredients: Any) -> str:
@@ -60,33 +54,17 @@ def fingerprint(images: np.ndarray | Sequence[Path]) -> str:
     """SHA-256 of an array's dtype, shape and bytes, or of the bytes of image files in their order.
 
     An array is read piece by piece, so that a memory map is never loaded whole. A file that was
-    read before in this process, and has not changed, is not read again. Raises RegraftError,
-    naming the file, for one that cannot be read.
+    read before, by this process or another, and has not changed, is not read again. Raises
+    RegraftError, naming the file, for one that cannot be read.
     """
     if isinstance(images, np.ndarray):
         return _of_array(images)
-    digest = hashlib.sha256(b"files")
-    for part in digests(images):
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.sha256(b"files" + b"".join(digests(images))).hexdigest()
 
 
-def digests(files: Sequence[Path]) -> Iterator[bytes]:
+def digests(files: Sequence[Path]) -> Sequence[bytes]:
     """SHA-256 of the bytes of each file, in their order; errors as `fingerprint` has them."""
-    groups = [files[start : start + _FILES] for start in range(0, len(files), _FILES)]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        yield from chain.from_iterable(threads.map(_digests, groups))
-
-
-def identity(stat: os.stat_result) -> Identity | None:
-    """What differs once a file has changed; None if it changed too lately to tell by its times.
-
-    Two writes within a tick of the clock leave the same times. The rule is git's for index
-    entries that are "racily clean".
-    """
-    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) < _TICK_NS:
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return _known.of(files, _digest, threads=_THREADS, group=_FILES)
 
 
 def _of_array(images: np.ndarray) -> str:
@@ -102,23 +80,12 @@ def as_bytes(array: np.ndarray) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _digests(paths: Sequence[Path]) -> list[bytes]:
-    return [_digest(path) for path in paths]
-
-
 def _digest(path: Path) -> bytes:
     try:
-        seen = identity(path.stat())
-        if seen in _known:
-            return _known[seen]
         with path.open("rb", buffering=0) as file:
-            seen = identity(os.fstat(file.fileno()))
-            digest = hashlib.file_digest(file, "sha256").digest()
+            return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise RegraftError(
             f"{str(path)!r}: {reason} ({type(error).__name__}); repair the file or delete it"
         ) from error
-    if seen is not None:
-        _known[seen] = digest
-    return digest

@@ -2,17 +2,21 @@ import csv
 import logging
 import os
 import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from regraft import facts
 from regraft.complaints import explain
+from regraft.data import readable
 from regraft.data.folders import image_folder
 from regraft.data.images import Images
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
+from regraft.facts import Facts
 from regraft.fingerprint import fingerprint
 from regraft.jobs import read_answers
 from regraft.outputs import write_predictions
@@ -400,3 +404,23 @@ def test_a_class_of_which_nothing_can_be_read_is_an_error(root):
     message = one_line(root, on_error="skip")
     assert "class 'dog'" in message
     assert "has no image that can be read, '0.png' for one" in message
+
+
+def test_a_link_to_itself_is_no_folder(root):
+    for name in ("cat", "dog"):
+        put(root / name, 12)
+        (root / name / "round").symlink_to("round")
+    assert sum(len(split) for split in splits(load(root))) == 24
+
+
+def test_another_process_need_not_decode_again_to_know_what_cannot_be_read(root, monkeypatch):
+    for name in ("cat", "dog"):
+        put(root / name, 12)
+    damaged(root, "cat/3.png")
+    now = time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(facts.time, "time_ns", lambda: now)
+    first = readable.unreadable(sorted(root.rglob("*.png")))
+    monkeypatch.setattr(readable, "_known", Facts[str](readable._known.kind))  # as it has
+    monkeypatch.setattr(readable, "decode", None)
+    assert readable.unreadable(sorted(root.rglob("*.png"))) == first
+    assert [path.name for path in first] == ["3.png"]
