@@ -2,6 +2,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torchvision.transforms.v2 import functional
 
 from regraft.data import augment
 from regraft.data.augment import Light, Mixup, Strong, Trivial
@@ -82,6 +83,34 @@ def test_a_mixup_of_nothing_is_refused():
 def test_switched_off_nothing_changes():
     assert torch.equal(Light(scale=1.0, flip=0.0, jitter=0.0)(pictures()), pictures())
     assert augment.none() is None
+
+
+def test_colours_are_drawn_for_each_image_within_the_strength_that_is_asked_for():
+    torch.manual_seed(0)
+    jitter = Light(scale=1.0, flip=0.0, jitter=0.3)
+    flat = torch.full((200, 3, 4, 4), 100, dtype=torch.uint8)  # which brightness alone changes
+    levels = jitter(flat)[:, :, 0, 0]
+    assert (levels == levels[:, :1]).all()
+    assert 70 <= levels.min() < 75
+    assert 125 < levels.max() <= 130
+    assert len(levels[:, 0].unique()) > 40
+
+
+def test_colours_are_changed_as_torchvision_changes_them():
+    torch.manual_seed(0)
+    images = torch.randint(60, 190, (20, 3, 16, 16), dtype=torch.uint8)
+    torch.manual_seed(1)
+    found = Light(scale=1.0, flip=0.0, jitter=0.2)._coloured(images)
+    torch.manual_seed(1)
+    draws = torch.empty(3, 20).uniform_(0.8, 1.2)
+    for image, changed, (light, contrast, saturation) in zip(
+        images.double() / 255, found, draws.T.tolist(), strict=True
+    ):
+        expected = functional.adjust_brightness(image, light)
+        expected = functional.adjust_contrast(expected, contrast)
+        expected = functional.adjust_saturation(expected, saturation)
+        # Some 0.1 of 255 for its weights of grey, whose sum is 0.9999, and 0.5 for rounding.
+        assert (changed - expected * 255).abs().max() < 0.7
 
 
 def test_a_flip_is_left_for_right():

@@ -12,6 +12,8 @@ from regraft.errors import RegraftError
 
 Share = Annotated[float, Ge(0), Le(1)]
 _GREY = 128  # what is drawn where nothing is left of a picture
+_WEIGHTS = (0.2989, 0.587, 0.1141)  # of red, green and blue in grey
+_TOGETHER = 8  # images coloured at once: a processor's cache holds no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +41,31 @@ class Augment:
 
 @dataclass(frozen=True, kw_only=True)
 class Light(Augment):
-    """What keeps most pictures what they are: crops, flips and colours a little different."""
+    """What keeps most pictures what they are: crops, flips and colours a little different.
+
+    Colours are those of torchvision's ColorJitter, but rounded and cut off once, not after each of
+    its three changes, whose order then makes no difference: they are one matrix for each image.
+    """
 
     jitter: Share
 
-    def _more(self) -> list[v2.Transform]:
-        return [v2.ColorJitter(self.jitter, self.jitter, self.jitter)]
+    def __call__(self, images: Tensor) -> Tensor:
+        images = super().__call__(images)
+        if not self.jitter:
+            return images
+        return torch.cat([self._coloured(part) for part in images.split(_TOGETHER)])
+
+    def _coloured(self, images: Tensor) -> Tensor:
+        """Blended with black, with its mean grey and with each pixel's grey, as drawn for each."""
+        low, high = 1 - self.jitter, 1 + self.jitter
+        draws = torch.empty(3, len(images), 1, 1).uniform_(low, high)
+        brightness, contrast, saturation = draws.to(images.device, non_blocking=True)
+        grey = torch.tensor(_WEIGHTS, device=images.device).expand(3, 3)
+        colours = images.flatten(2).float()
+        matrix = brightness * contrast * grey.lerp(torch.eye(3, device=images.device), saturation)
+        mean = grey @ colours.mean(2, keepdim=True)
+        mixed = torch.baddbmm(brightness * (1 - contrast) * mean, matrix, colours)
+        return mixed.round_().clamp_(0, 255).to(torch.uint8).view_as(images)
 
 
 @dataclass(frozen=True, kw_only=True)
