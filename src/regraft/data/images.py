@@ -22,6 +22,7 @@ from torch.utils.data import (
     Sampler,
     SequentialSampler,
     WeightedRandomSampler,
+    default_collate,
 )
 
 from regraft.data.augment import Augment, Mixup
@@ -189,7 +190,8 @@ class FittedImages(Dataset[Batch]):
         if self.ready is not None:
             x = self.ready[indices]
         elif not isinstance(images, np.ndarray):
-            x = torch.stack([self.input.fit(read_image(images[index])) for index in indices])
+            # In a worker, into memory that it shares with the main process.
+            x = default_collate([self.input.fit(read_image(images[index])) for index in indices])
         else:
             x = self.input.fit(images[indices])
         return x, self.labels[indices]
