@@ -11,7 +11,17 @@ from importlib import import_module
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-BENCHMARKS = ("commands", "figures", "finetune", "quickstart", "heads", "partial", "rows", "growth")
+BENCHMARKS = (
+    "commands",
+    "figures",
+    "finetune",
+    "quickstart",
+    "heads",
+    "partial",
+    "rows",
+    "growth",
+    "loading",
+)
 
 
 def main() -> None:
@@ -21,6 +31,7 @@ def main() -> None:
     options = {name: int(number) for name, number in (w.split("=") for w in words if "=" in w)}
     # As train.py does, and like it before torch is loaded, which reads them only then.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
