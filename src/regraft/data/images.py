@@ -188,7 +188,7 @@ class FittedImages(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         images = self.split.images
         if self.ready is not None:
-            x = self.ready[indices]
+            x = self.ready.index_select(0, torch.tensor(indices))  # copies rows, not bytes
         elif not isinstance(images, np.ndarray):
             # In a worker, into memory that it shares with the main process.
             x = default_collate([self.input.fit(read_image(images[index])) for index in indices])
