@@ -14,7 +14,6 @@ from jobs import composed, run_job
 from PIL import Image, ImageEnhance
 from rich.console import Console
 
-from regraft import launch
 from regraft.data.images import Images
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import InputConfig
@@ -507,13 +506,6 @@ def test_findings_are_read_without_colour_and_by_scripts():
     assert data[2] == {"check": "copies", "level": "red", "found": "leak", "fix": "delete them"}
 
 
-def test_own_words_go_where_argparse_finds_them():
-    given = ["--config-dir", "x", "a=1", "b=2", "--info"]
-
-    assert launch._beside(["a=1", "b=2"], given, ["c=3"]) == [*given[:4], "c=3", "--info"]
-    assert launch._beside([], ["--info"], ["c=3"]) == ["--info", "c=3"]
-
-
 @pytest.fixture
 def doctor(tmp_path):
     def run(*words):
@@ -543,6 +535,8 @@ def test_the_command_takes_the_words_of_train_and_leaves_nothing_behind(doctor, 
         (["-m", "seed=0,1"], "-m: the doctor looks at one job at a time; give one value per key"),
         (["optimizer.lrr=3"], "did you mean 'optimizer.lr'"),
         (["data=image_folder", "data.root=nowhere"], "there is no folder 'nowhere'"),
+        (["data=digits", "--bogus"], "--bogus: no such flag"),
+        (["data=digits", "--config-dir", ".", "strategy=scrtch"], "did you mean 'scratch'"),
     ],
 )
 def test_a_wrong_word_is_one_line(doctor, words, message):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import standins
 import torch
 from families import FAMILIES
 from jobs import run_job
@@ -14,6 +15,7 @@ from PIL import Image
 
 from regraft import features, head, plan, recipe
 from regraft.backbone import Backbone
+from regraft.data import images as images_room
 from regraft.data.augment import Light, Mixup
 from regraft.data.images import Images
 from regraft.data.sources import Source, Split
@@ -116,12 +118,16 @@ def test_a_training_goes_the_same_way_with_and_without_the_cache(family, freeze,
 @pytest.mark.slow
 @pytest.mark.parametrize("balance", ["sampler", "weights"])
 def test_rare_classes_are_favoured_alike_with_and_without_the_cache(balance, tmp_path):
-    words = [f"balance={balance}", "data.per_class=4", "trainer.max_epochs=2", "logger=none"]
-    words += ["head.dropout=0", "features.dtype=float32", "loader.batch_size=10"]
-    for use in ("off", "on"):
-        run_job(tmp_path / use, *words, f"features={use}")
-    metrics = [result(tmp_path / use)["metrics"] for use in ("off", "on")]
-    assert metrics[0] == pytest.approx(metrics[1], rel=1e-4, abs=1e-5)
+    standins.emotions(tmp_path / "faces" / "fer2013", 60)
+    words = ["data=fer2013", f"data.root={tmp_path / 'faces'}", "trainer.max_epochs=2"]
+    words += ["head.dropout=0", "features.dtype=float32", "loader.batch_size=10", "logger=none"]
+    chosen = {"off": balance, "on": balance, "none": "none"}
+    for name, kind in chosen.items():
+        use = "off" if name == "off" else "on"
+        run_job(tmp_path / name, *words, f"features={use}", f"balance={kind}")
+    off, on, none = (result(tmp_path / name)["metrics"] for name in chosen)
+    assert on == pytest.approx(off, rel=1e-4, abs=1e-5)
+    assert on["val/loss"] != pytest.approx(none["val/loss"], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -419,6 +425,21 @@ def test_views_are_several_versions_of_training_images_and_one_of_the_others():
     assert torch.equal(plain["val"][0], computed.data.tensors["val"][0])
 
 
+def test_for_several_views_each_file_is_read_once(tmp_path, monkeypatch):
+    paths = []
+    for number, array in enumerate(SOURCE.train.images):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(array).save(paths[-1])
+    train = replace(SOURCE.train, images=tuple(paths))
+    read, opened = images_room.read_image, []
+    monkeypatch.setattr(images_room, "read_image", lambda p: opened.append(p) or read(p))
+    policy, backbone, top, _ = made()
+    source, settings = replace(SOURCE, train=train), {"batch_size": 4, "workers": 0}
+    parts = Images(source, backbone.input, LIGHT, decoded_cache=True, **settings)
+    compute(replace(FULL, views=3), (policy, backbone, top, parts))
+    assert sorted(opened) == sorted(paths)
+
+
 def test_every_epoch_draws_a_view_of_each_image_with_its_label():
     _, computed = compute(replace(FULL, views=3), augmented())
     rows, labels = computed.data.tensors["train"]
@@ -459,6 +480,16 @@ def test_which_image_is_changed_how_depends_on_the_batches():
     larger = Images(SOURCE, backbone.input, LIGHT, batch_size=6, workers=0)
     _, again = compute(caching, (policy, backbone, top, larger))
     assert not again.hit
+
+
+def test_an_augmentation_of_another_module_is_another_one():
+    caching = replace(FULL, views=2)
+    compute(caching, augmented())
+    _, again = compute(caching, augmented())
+    own = type("Light", (Light,), {"__module__": "team"})(**vars(LIGHT))
+    assert repr(own) == repr(LIGHT)
+    _, other = compute(caching, augmented(own))
+    assert (again.hit, other.hit) == (True, False)
 
 
 def test_an_augmentation_that_cannot_be_told_from_others_is_not_kept():

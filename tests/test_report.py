@@ -172,6 +172,26 @@ def test_folds_are_averaged_and_their_test_images_counted_together(tmp_path):
     assert ",fold," in text.splitlines()[0]
 
 
+def test_contenders_that_all_answer_alike_tie(tmp_path):
+    for number, strategy in enumerate(("finetune", "scratch")):
+        add(tmp_path, number, 0.5, strategy=strategy)
+        (tmp_path / str(number) / "predictions.csv").write_text(
+            "split,name,true,predicted,p_a\ntest,0,a,a,1\ntest,1,a,b,1\n"
+        )
+    [cell] = report(tmp_path).sweep.cells
+    assert cell.verdict.winners == ("finetune", "scratch")
+    assert [cell.mark(row) for row in cell.rows] == ["tie", "tie"]
+    assert "finetune and scratch tie" in (tmp_path / "sweep.md").read_text()
+
+
+def test_one_contender_alone_is_not_called_the_only_one_with_a_result(tmp_path):
+    for fold in range(3):
+        add(tmp_path, fold, 0.5, overrides=[f"data.fold={fold}"])
+    report(tmp_path)
+    text = (tmp_path / "sweep.md").read_text()
+    assert "finetune has 0.500; nothing else was run to compare it with." in text
+
+
 def test_other_settings_make_tables_of_their_own(tmp_path):
     number = 0
     for per_class in (5, 50):

@@ -18,7 +18,7 @@ from regraft.statistics import (
 
 
 def scores(name, accs, images=1000):
-    return Scores(name, dict(enumerate(accs)), images)
+    return Scores(name, {(-1, seed): acc for seed, acc in enumerate(accs)}, images)
 
 
 def answers(correct, images="the same"):
@@ -103,7 +103,7 @@ def test_one_seed_is_judged_by_the_images_that_only_one_got_right():
     a[:30] = False  # b is right wherever a is, and on 12 more
     b[:18] = False
     paired = [
-        Scores(name, {0: correct.mean()}, 400, {0: answers(correct)})
+        Scores(name, {(-1, 0): correct.mean()}, 400, {(-1, 0): answers(correct)})
         for name, correct in (("a", a), ("b", b))
     ]
     assert judge(paired).winners == ("b",)
@@ -113,13 +113,18 @@ def test_one_seed_is_judged_by_the_images_that_only_one_got_right():
 
 
 def test_answers_about_other_images_are_not_paired():
-    one = Scores("one", {0: 0.9}, 10, {0: answers([1] * 9 + [0])})
-    other = Scores("other", {0: 0.5}, 10, {0: answers([1] * 5 + [0] * 5, images="others")})
+    one = Scores("one", {(-1, 0): 0.9}, 10, {(-1, 0): answers([1] * 9 + [0])})
+    other = Scores(
+        "other", {(-1, 0): 0.5}, 10, {(-1, 0): answers([1] * 5 + [0] * 5, images="others")}
+    )
     assert compare(one, other).p == pytest.approx(two_proportions(0.9, 10, 0.5, 10))
 
 
 def test_only_seeds_that_both_have_are_paired():
-    a, b = Scores("a", {0: 0.9, 1: 0.8}, 100), Scores("b", {1: 0.7, 2: 0.1}, 100)
+    a, b = (
+        Scores("a", {(-1, 0): 0.9, (-1, 1): 0.8}, 100),
+        Scores("b", {(-1, 1): 0.7, (-1, 2): 0.1}, 100),
+    )
     assert compare(a, b).behind == pytest.approx(0.1)
 
 
@@ -128,3 +133,22 @@ def test_many_contenders_need_a_clearer_difference():
     assert judge([best, second]).winners == ("best",)
     others = [scores(f"as good {i}", [0.79], images=400) for i in range(5)]
     assert len(judge([best, second, *others]).winners) == 7
+
+
+def test_seeds_of_one_fold_are_no_repetitions_of_it():
+    """Equal contenders with their own luck in each fold are told apart in about 5 % of cases."""
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(400):
+        luck = rng.normal(0.8, 0.05, (2, 5, 1)) + rng.normal(0, 0.005, (2, 5, 3))
+        contenders = [
+            Scores(name, {(fold, seed): float(x) for (fold, seed), x in np.ndenumerate(own)}, None)
+            for name, own in zip("ab", luck, strict=True)
+        ]
+        told += len(judge(contenders).winners) == 1
+    assert told / 400 < 0.08
+
+
+def test_the_interval_over_folds_is_that_of_their_means():
+    accs = {(fold, seed): 0.7 + 0.05 * fold + 0.01 * seed for fold in range(3) for seed in range(2)}
+    assert interval(Scores("a", accs, None)) == pytest.approx(over_seeds([0.705, 0.755, 0.805]))

@@ -70,7 +70,9 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        loss = F.cross_entropy(logits, labels, self.class_weights)
+        # Not torch's mean, which divides by the weights of a batch: rare classes would count less
+        # the smaller the batch.
+        loss = F.cross_entropy(logits, labels, self.class_weights, reduction="sum") / len(labels)
         # Once per image: an unchecked mean takes no weights (torchmetrics #3434).
         self.train_loss.update(loss.detach().expand(len(labels)))
         self.train_acc.update(logits, labels if labels.ndim == 1 else labels.argmax(1))

@@ -188,7 +188,7 @@ def verdict_of(scores: Sequence[Scores]) -> Verdict | None:
         for first, comparison in verdict.comparisons.items()
         for name in names[first]
     }
-    if comparisons:
+    if comparisons or len(scores) > 1:
         comparisons |= {name: Comparison(0.0, 1.0) for name in names[verdict.best][1:]}
     winners = {name for first in verdict.winners for name in names[first]}
     return Verdict(
@@ -252,6 +252,8 @@ def sentence(cell: Cell) -> str:
     best = next(
         row.scores.mean for row in cell.rows if row.scores and row.name == cell.verdict.best
     )
+    if len(cell.rows) == 1:
+        return f"{cell.verdict.best} has {best:.3f}; nothing else was run to compare it with."
     if not cell.verdict.comparisons:
         return f"only {cell.verdict.best} has a result ({best:.3f}): nothing to compare it with."
     text = f"{cell.verdict.best} wins ({best:.3f})"

@@ -22,7 +22,7 @@ from regraft.backbone import Backbone
 from regraft.batches import Features
 from regraft.cut import Cut
 from regraft.cut import cut as cut_above
-from regraft.data.augment import Augment, Mixup
+from regraft.data.augment import CHANGES, Augment, Mixup
 from regraft.data.images import Images, SplitName, Watch, as_tensor
 from regraft.errors import RegraftError
 from regraft.head import Head
@@ -219,13 +219,17 @@ def _split(
     augment, count = augmentation(images, split), copies(caching, images, split)
     shape = (images.sizes[split] * count, *cut.shape)
     # The batches' sizes decide what is drawn for which image.
-    drawn = None if augment is None else [repr(augment), count, images.batch_size]
+    drawn = None
+    if augment is not None:
+        drawn = [CHANGES, type(augment).__module__, repr(augment), count, images.batch_size]
     ways = [
         (stored, recipe.key_of(common, images.fingerprint(split), drawn, kind))
         for stored, kind in ((caching.dtype, caching.dtype), ("float32", "beyond float16"))
     ]
     if caching.store.entry(ways[1][1]):  # half precision was tried, and does not do
         ways.reverse()
+    if count > 1 and not any(caching.store.entry(name) for _, name in ways):
+        images.keep_decoded(caching.store, watch, [split])  # or each file is read `count` times
     for dtype, name in ways:
         about: dict[str, Any] = {
             "backbone": common["network"],

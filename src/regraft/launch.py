@@ -40,44 +40,43 @@ _failed: list[str] = []  # errors of the jobs that ran in this process
 def train(arguments: list[str]) -> None:
     """`regraft train`: what train.py does in a checkout, with the YAML of the package."""
     sys.argv = ["regraft train", *arguments]
-    conf = str(conf_folder())
-    guard(hydra.main(version_base="1.3", config_path=conf, config_name="config")(job))
+    guard(_hydra(job))
 
 
 def doctor(arguments: list[str], *, as_json: bool) -> None:
     """`regraft doctor`: what the same words would train, looked at; no run folder is made."""
-    given = get_args_parser().parse_args(arguments)
-    runs = [word for word in given.overrides if word.startswith("hydra.run.dir=")]
-    outputs = Path(runs[-1].partition("=")[2].strip("'\"") if runs else "outputs")
-
-    def examine(cfg: DictConfig) -> None:
-        from regraft.doctor.examine import run
-
-        try:
-            code = run(cfg, outputs, json=as_json)
-        except Exception as error:
-            _tell(error)  # before Hydra can, in many words
-            raise SystemExit(1) from error
-        raise SystemExit(code)
+    sys.argv = ["regraft doctor", *arguments]
 
     def main() -> None:
+        given = get_args_parser().parse_args()
         if given.multirun:
             raise RegraftError("-m: the doctor looks at one job at a time; give one value per key")
+        runs = [word for word in given.overrides if word.startswith("hydra.run.dir=")]
+        outputs = Path(runs[-1].partition("=")[2].strip("'\"") if runs else "outputs")
+
+        def examine(cfg: DictConfig) -> None:
+            from regraft.doctor.examine import run
+
+            try:
+                code = run(cfg, outputs, json=as_json)
+            except Exception as error:
+                _tell(error)  # before Hydra can, in many words
+                raise SystemExit(1) from error
+            raise SystemExit(code)
+
         with tempfile.TemporaryDirectory(prefix="regraft-doctor-") as folder:
             own = [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra.mode=RUN"]
-            sys.argv = ["regraft doctor", *_beside(given.overrides, arguments, own)]
-            conf = str(conf_folder())
-            hydra.main(version_base="1.3", config_path=conf, config_name="config")(examine)()
+            after = 1 + len(given.overrides)  # which come first
+            sys.argv[after:after] = own
+            _hydra(examine)()
 
     guard(main)
 
 
-def _beside(overrides: list[str], arguments: list[str], more: list[str]) -> list[str]:
-    """More overrides among the arguments, after the last one: argparse wants them in a row."""
-    after = len(arguments)
-    if overrides:
-        after -= arguments[::-1].index(overrides[-1])
-    return [*arguments[:after], *more, *arguments[after:]]
+def _hydra(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+    """Hydra's main function with the YAML of the package."""
+    conf = str(conf_folder())
+    return hydra.main(version_base="1.3", config_path=conf, config_name="config")(task)
 
 
 def job(cfg: DictConfig) -> float:
@@ -139,7 +138,10 @@ def overrides_first(words: list[str]) -> list[str]:
 
 
 def guard(main: Callable[[], Any]) -> None:
-    """Run a Hydra main function; end with one line for an error and the right exit code."""
+    """Run a Hydra main function; end with one line for an error and the right exit code.
+
+    The words of the command line are put into the order that Hydra takes before.
+    """
     if "HYDRA_FULL_ERROR" in os.environ or "debug=on" in sys.argv:
         os.environ[TRACEBACK] = "1"
     # Threads that spin long while they wait take the cores of whatever else runs: with one of two

@@ -16,10 +16,10 @@ METHOD = (
     "(Holm's correction) by a paired t test over the seeds and also by McNemar's exact test over "
     "the test images (two proportions where the answers cannot be paired). Those that cannot be "
     "told apart from the best tie with it. With one seed only the test images speak, and another "
-    "seed may say otherwise; two or three seeds prove large differences only. Folds count like "
-    "seeds, and the test images of all of them are counted together; since they share most of "
-    "their training images, intervals over folds are a little too narrow (Bengio and Grandvalet "
-    "2004)."
+    "seed may say otherwise; two or three seeds prove large differences only. Of folds the "
+    "mean over their seeds counts, once each, and the test images of all of them together; since "
+    "folds share most of their training images, intervals over them are a little too narrow "
+    "(Bengio and Grandvalet 2004)."
 )
 ONE_SEED = "one seed: interval over test images only"
 METRICS = ("val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1", "test/ece")

@@ -317,3 +317,9 @@ def test_a_label_of_which_nothing_can_be_read_is_an_error(table):
     rows = [*ROWS, ("gone.png", "wren")]
     message = one_line(table(rows, skip=("gone.png",)), on_error="skip")
     assert "label 'wren' has no image that can be read, 'gone.png' for one" in message
+
+
+def test_a_path_that_is_the_folder_itself_is_no_image(table, tmp_path):
+    path = table(ROWS)
+    path.write_text(path.read_text() + "img/..,ärger\n")
+    assert "is not in" in one_line(path)

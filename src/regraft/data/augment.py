@@ -1,4 +1,4 @@
-"""Random changes of training images, made on whole batches where the network is."""
+"""Random changes of training images, made in batches where the network is."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,6 +10,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from regraft.errors import RegraftError
 
+CHANGES = 1  # of how images are changed; with another number, no kept version is known
 Share = Annotated[float, Ge(0), Le(1)]
 _GREY = 128  # what is drawn where nothing is left of a picture
 _WEIGHTS = (0.2989, 0.587, 0.1141)  # of red, green and blue in grey

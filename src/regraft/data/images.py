@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -123,7 +123,9 @@ class Images(pl.LightningDataModule):
         if self.fingerprint(split) != before:
             raise RegraftError(f"{split} images were changed while they were read; start again")
 
-    def keep_decoded(self, store: Store, watch: Watch) -> None:
+    def keep_decoded(
+        self, store: Store, watch: Watch, splits: Sequence[SplitName] = ("train", "val", "test")
+    ) -> None:
         """Read image files, and arrays too large to be held, once for all epochs and jobs.
 
         Their pixels, fitted to the input, go to the store; where it has no room for them, a line
@@ -131,8 +133,7 @@ class Images(pl.LightningDataModule):
         """
         if not self.decoded_cache:
             return
-        missing: list[SplitName] = [s for s, data in self.datasets.items() if data.ready is None]
-        for split in missing:
+        for split in (split for split in splits if self.datasets[split].ready is None):
             data, loader = self.datasets[split], self.loader(split)
             name = key(
                 reader=READER,

@@ -136,7 +136,7 @@ def _without_detours(rows: list[Row], base: Path, file: Path) -> list[Row]:
     for row in rows:
         if ".." in Path(row.path).parts:
             path = os.path.relpath(base / row.path, base)
-            if Path(path).parts[0] == "..":
+            if Path(path).parts[:1] == ("..",):
                 above = os.path.commonpath([(base / r.path).parent.resolve() for r in rows])
                 raise RegraftError(
                     f"{file}, row {row.number}: '{row.path}' leads out of {base}; write all paths "

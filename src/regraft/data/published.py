@@ -99,8 +99,9 @@ def _published(name: Name, root: Path, download: bool, division: subset.Division
             )
         if not download:
             raise RegraftError(
-                f"data={name}: there is no folder {root / known.folder}; unpack {known.url} "
-                f"into it as torchvision does, set data.root, or data.download=true"
+                f"data={name}: there is no folder {root / known.folder}; let a training download "
+                f"it (data.download=true), unpack {known.url} into it as torchvision does, or set "
+                "data.root"
             )
         _fetch(name, known, root)
     try:

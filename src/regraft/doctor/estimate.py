@@ -25,6 +25,7 @@ from regraft.doctor.findings import Finding, green, many, red, yellow
 from regraft.doctor.job import Job
 from regraft.doctor.look import Sample
 from regraft.experiment import make_trainer
+from regraft.features import SPLITS, copies
 
 BUDGET_S = 3.0
 STEPS = 30  # at most; the first two are slower and do not count
@@ -194,7 +195,8 @@ def _time(job: Job, costs: Costs, read: float) -> str:
     reading = read * everything / max(1, images.workers) if files else 0.0
     epoch, once = batches * costs.step, 0.0
     if job.once.cut is not None:
-        once = reading + everything * costs.forward * max(1, job.caching.views)
+        forwards = sum(images.sizes[s] * copies(job.caching, images, s) for s in SPLITS)
+        once = reading + forwards * costs.forward
         first = f"one pass through frozen stages {_words(once)} (none if it is in the cache)"
     elif files and images.decoded_cache:
         once = reading

@@ -18,7 +18,7 @@ from regraft.doctor.pretrained import Pretrained, find
 from regraft.experiment import make_trainer
 from regraft.features import Caching, Decision
 from regraft.head import Head
-from regraft.plan import Plan, graft
+from regraft.plan import Plan, drop_unread, graft
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     strategy = build(cfg.strategy)
     backbone: Backbone = build(cfg.backbone)
-    source = build(_unfiltered(cfg.data), cfg.seed)
+    source = build(_as_it_lies(cfg.data), cfg.seed)
     balance = build(cfg.balance)
     images: Images = build(cfg.loader, source, backbone.input, build(cfg.augment), balance)
     plan: Plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
@@ -70,6 +70,7 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
     graft(plan, backbone)
     facts = backbone.out_features, backbone.map_shape, images.num_classes
     head = factory(cfg.head, *facts)()
+    plan = drop_unread(plan, backbone, head.takes)
     trainer = make_trainer(cfg, None, [])
     caching = build(cfg.features)
     once = features.decide(caching, plan, backbone, head, images)
@@ -92,11 +93,12 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
     )
 
 
-def _unfiltered(data: DictConfig) -> DictConfig:
-    """The same data with bad files in it: to read all of a large folder takes too long here."""
+def _as_it_lies(data: DictConfig) -> DictConfig:
+    """The same data with bad files in it, and not downloaded: both would take too long here."""
     data = copy.deepcopy(data)
-    if "on_error" in data:
-        data.on_error = "fail"
+    for key, value in {"on_error": "fail", "download": False}.items():
+        if key in data:
+            data[key] = value
     return data
 
 

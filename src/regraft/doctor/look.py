@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from regraft.data.images import Images, SplitName
-from regraft.data.transforms import UnreadableImageError, read_image
+from regraft.data.transforms import UnreadableImageError, decode, no_warnings
 from regraft.doctor.findings import Budget
 from regraft.features import SPLITS
 
@@ -65,7 +65,7 @@ def look(images: Images, seed: int, *, keep: int) -> Sample:
     budget = Budget(BUDGET_S)
     seen: list[Seen] = []
     bad: list[tuple[SplitName, int, str]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with no_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, min(len(places), MOST), _AT_ONCE):
             if start and budget.spent:
                 break
@@ -85,7 +85,7 @@ def _see(
     started = time.perf_counter()
     source = images.datasets[split].split.images[index]
     try:
-        picture = read_image(source) if isinstance(source, Path) else Image.fromarray(source)
+        picture = decode(source) if isinstance(source, Path) else Image.fromarray(source)
     except UnreadableImageError as error:
         return split, index, str(error.__cause__).replace(repr(str(source)), "this")
     fitted = images.input.fit(picture)
