@@ -46,14 +46,17 @@ def measure(
         torch.set_num_threads(threads)
         photos(Path(name) / "photos", images)
         made |= _speed(Path(name) / "photos", rounds)
-        for part in (images // 4, images // 2, images):
+        for program, part in (
+            ("torchvision", images),
+            ("regraft", images),
+            *(("regraft, decoded cache", images // share) for share in (4, 2, 1)),
+        ):
             photos(Path(name) / str(part), part)
-            for program in ("torchvision", "regraft", "regraft, decoded cache"):
-                figure = f"{program}, {part} images: peak memory, MB"
-                made[figure] = [_elsewhere(peak, Path(name) / str(part), program, threads)]
+            figure = f"{program}, {part} images: peak memory, MB"
+            made[figure] = [_elsewhere(peak, Path(name) / str(part), program, threads)]
         tiny(Path(name) / "tiny", files)
         time.sleep(3)  # what was just written is not trusted (facts.py)
-        starts = [_elsewhere(start, Path(name) / "tiny") for _ in range(1 + rounds)]
+        starts = [_elsewhere(start, Path(name) / "tiny") for _ in range(1 + min(rounds, 3))]
         made[f"{files:,} files scanned, split and fingerprinted: first start, s"] = starts[:1]
         made[f"{files:,} files scanned, split and fingerprinted: next starts, s"] = starts[1:]
     torch.set_num_threads(before)
@@ -138,18 +141,19 @@ def _epoch(batches: Iterable) -> float:
 def peak(folder: Path, program: str, threads: int) -> float:
     """The most memory of this process and its workers together in two epochs, in MB."""
     torch.set_num_threads(threads)
-    epoch = batches(folder, program)
     most, ended = 0.0, threading.Event()
 
     def watch() -> None:
         nonlocal most
-        while not ended.wait(0.05):
+        while not ended.wait(0.1):
             most = max(most, _memory())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
+    epoch = batches(folder, program)  # which reads the files, with the decoded cache
     for _ in range(2):
         _epoch(epoch)
+        most = max(most, _memory())  # of epochs that are too short to be watched, too
     ended.set()
     watcher.join()
     return most
@@ -181,9 +185,9 @@ def start(folder: Path) -> float:
 
 def _elsewhere(function: Callable[..., float], *arguments: object) -> float:
     """In a fresh process, which may have workers of its own."""
-    context = multiprocessing.get_context("spawn")
+    usual, context = multiprocessing.get_start_method(), multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, function, *arguments))
+    process = context.Process(target=_send, args=(sender, usual, function, *arguments))
     process.start()
     sender.close()
     try:
@@ -192,7 +196,8 @@ def _elsewhere(function: Callable[..., float], *arguments: object) -> float:
         process.join()
 
 
-def _send(sender, function: Callable[..., float], *arguments: object) -> None:
+def _send(sender, usual: str, function: Callable[..., float], *arguments: object) -> None:
+    multiprocessing.set_start_method(usual, force=True)  # of its workers; here it is "spawn"
     sender.send(function(*arguments))
 
 
