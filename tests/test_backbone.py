@@ -185,3 +185,9 @@ def test_the_input_is_that_of_the_weights():
     assert backbone.input.size == (299, 299)
     assert backbone.input.mean == (0.5, 0.5, 0.5)
     assert backbone.input.interpolation == "bicubic"
+
+
+def test_a_size_that_is_too_small_for_the_network_is_one_line():
+    message = "backbone.size=16: inception_v3 cannot take images of 16×16 pixels; give a larger"
+    with pytest.raises(RegraftError, match=message):
+        Backbone(name="inception_v3", size=16)

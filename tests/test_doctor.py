@@ -375,15 +375,20 @@ def test_rates_are_those_of_the_optimizer(root):
     assert found.found.endswith("stage3 0.0005, stage4 0.001, head 0.01")
 
 
-def test_weights_that_are_not_on_this_machine_are_not_downloaded(root, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("reached", "level"), [(True, "yellow"), (False, "red")])
+def test_weights_that_are_not_on_this_machine_are_not_downloaded(
+    reached, level, root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pretrained, "answers", lambda *_, **__: reached)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("socket.socket.connect", None)  # whoever asks a network fails
     words = ("backbone=timm", "backbone.name=test_resnet.r160_in1k")
     job = job_on(root, *words)
     found = one(pretrained.weights(job.pretrained, job.parameters()))
 
-    assert found.level == "yellow"
-    assert found.found.startswith("timm/test_resnet.r160_in1k is not on this machine; to download")
+    assert found.level == level
+    assert found.found.startswith("timm/test_resnet.r160_in1k is not on this machine; about ")
+    assert found.found.endswith("which does not answer") == (not reached)
     assert job.backbone.weights == "random"
 
     snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"

@@ -18,6 +18,7 @@ STAGE = {
     "starts": None,
 }
 RESULT = {
+    "backbone": "resnet18.a1_in1k",
     "choices": {"strategy": "finetune", "backbone": "resnet18"},
     "data": {"name": "digits", "classes": 10, "train": 50, "val": 20, "test": 30},
     "metrics": {"test/acc": 0.9, "val/acc": 0.8, "test/macro_f1": 0.7, "test/ece": 0.1},

@@ -51,7 +51,14 @@ class Backbone(nn.Module):
         self.frozen: frozenset[int] = frozenset()
         self._fixed_norm = False
         self._members = _modules_by_stage(self.net, self.stages)
-        self._measure()
+        try:
+            self._measure()
+        except RuntimeError as error:
+            height, width = self.input.size
+            raise RegraftError(
+                f"backbone.size={size}: {name} cannot take images of {width}×{height} pixels; "
+                "give a larger size, or null for that of its weights"
+            ) from error
 
     def forward(self, images: Tensor, takes: Output = "pooled") -> Tensor:
         """What a head `takes` of normalised images (B, 3, H, W).

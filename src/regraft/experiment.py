@@ -61,7 +61,7 @@ def run(cfg: DictConfig) -> float:
         source = build(cfg.data, cfg.seed)
         augment, balance = build(cfg.augment), build(cfg.balance)
         images: Images = build(cfg.loader, source, backbone.input, augment, balance)
-        record.add(input=asdict(backbone.input))
+        record.add(backbone=backbone.name, input=asdict(backbone.input))
         record.call_it(backbone=backbone.name, data=source.name)
         record.add(strategy={"quadrant": strategy.quadrant})
         record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})

@@ -13,7 +13,7 @@ from regraft.tracking import Record
 def show_plan(console: Console, record: Record, input: InputConfig) -> None:
     """Print the plan and the data it is for, and keep both as plan.txt."""
     data, choices = record.result["data"], record.result["choices"]
-    table = Table(title=f"{choices['strategy']}: what happens to {choices['backbone']}")
+    table = Table(title=f"{choices['strategy']}: what happens to {record.result['backbone']}")
     for name, justify in COLUMNS.items():
         table.add_column(name, justify=justify)
     for row in record.result["plan"]:

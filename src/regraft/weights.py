@@ -99,6 +99,8 @@ def _published(name: str, config: dict[str, Any]) -> Path:
 
 def _find(path: Path, where: str) -> Path:
     """The file that a path means: itself, or one in the folder."""
+    if where.endswith("="):
+        raise RegraftError(f"{where} is empty; use pretrained, random, or a file's path")
     if path.is_file():
         return path
     if not path.is_dir():
@@ -164,8 +166,9 @@ def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str
         if isinstance(error, pickle.UnpicklingError) and (found := _objects(path, error)):
             raise RegraftError(
                 f"{where}: {path} holds objects ({found}), which could run code when they are "
-                "read; if you trust it, save its tensors alone: "
-                f"torch.save(torch.load({str(path)!r}, weights_only=False)['state_dict'], <file>)"
+                f"read; if you trust it, torch.load({str(path)!r}, weights_only=False) and "
+                "torch.save its tensors alone: model.state_dict(), or of a checkpoint "
+                "['state_dict']"
             ) from error
         raise _damaged(path, where, "no file of tensors") from error
     card = content.get("regraft") if isinstance(content, dict) else None
@@ -174,7 +177,9 @@ def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise RegraftError(f"{where}: {path} holds no state dict, tensors by their names")
+        raise RegraftError(
+            f"{where}: {path} holds no state dict, tensors by their names; save model.state_dict()"
+        )
     return content, sha256, seen if isinstance(seen, dict) else {}
 
 
@@ -189,9 +194,15 @@ def _objects(path: Path, error: Exception) -> str:
 
 def _damaged(path: Path, where: str, why: str) -> RegraftError:
     cached = path.resolve() if path.is_symlink() else path
-    way = "the next run fetches it again" if where == PRETRAINED else "get it again"
     why = " ".join(why.split())
-    return RegraftError(f"{where}: {cached} is damaged ({why}); remove it, and {way}")
+    if where == PRETRAINED:
+        return RegraftError(
+            f"{where}: {cached} is damaged ({why}); remove it, and the next run fetches it again"
+        )
+    return RegraftError(
+        f"{where}: {cached} is damaged or no file of tensors ({why}); give a safetensors file, a "
+        ".pth file or a checkpoint"
+    )
 
 
 def _fit(

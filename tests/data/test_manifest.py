@@ -157,15 +157,15 @@ def test_the_table_must_be_there_and_hold_rows(table, tmp_path):
 
 
 def test_a_missing_column_is_named_with_the_nearest(table):
-    assert "no column 'label', only 'path', 'labels'; did you mean 'labels'?" in one_line(
+    assert "no column 'label', only 'path', 'labels'; add data.label_column=labels" in one_line(
         table(ROWS, ("path", "labels"))
     )
-    assert "set data.path_column" in one_line(table(ROWS, ("x", "label")))
+    assert "add data.path_column=<column>" in one_line(table(ROWS, ("x", "label")))
     path = table([(*row, "", "") for row in ROWS], ("path", "label", "split", "group"))
     for key, wrong in (("split", "splt"), ("group", "grp")):
         message = one_line(path, **{f"{key}_column": wrong})
         assert f"no column '{wrong}'" in message
-        assert message.endswith(f"did you mean '{key}'?")
+        assert message.endswith(f"add data.{key}_column={key}")
     assert "no column ''" in one_line(path, label_column="")
 
 
@@ -308,7 +308,7 @@ def test_rows_whose_images_cannot_be_read_are_left_out_by_name(table, tmp_path):
     (tmp_path / ROWS[11][0]).write_bytes(b"")
     source = load(path, on_error="skip")
     assert [image.name for image in source.skipped] == [ROWS[0][0], ROWS[11][0]]
-    assert "FileNotFoundError" in source.skipped[0].reason
+    assert [image.reason for image in source.skipped] == ["no such file", "the file is empty"]
     assert sum(map(len, splits(source).values())) == 28
     assert "leave them out with data.on_error=skip" in one_line(path)
 
@@ -323,3 +323,9 @@ def test_a_path_that_is_the_folder_itself_is_no_image(table, tmp_path):
     path = table(ROWS)
     path.write_text(path.read_text() + "img/..,ärger\n")
     assert "is not in" in one_line(path)
+
+
+def test_a_path_that_is_no_table_is_one_line(table, tmp_path):
+    table(ROWS)
+    assert "is a folder; give a table of images, or data=image_folder" in one_line(tmp_path)
+    assert one_line(tmp_path / "bird.csv").endswith("did you mean 'birds.csv'?")

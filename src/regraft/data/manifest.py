@@ -56,7 +56,14 @@ def manifest(
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise RegraftError(f"data.path={path}: there is no such file; give a CSV or Parquet file")
+        if file.is_dir():
+            raise RegraftError(
+                f"data.path={path} is a folder; give a table of images, or "
+                f"data=image_folder data.root={path}"
+            )
+        beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        hint = did_you_mean(file.name, beside) or "; give a CSV or Parquet file"
+        raise RegraftError(f"data.path={path}: there is no such file{hint}")
     base = Path(root).expanduser() if root else file.parent
     if not base.is_dir():
         raise RegraftError(f"data.root={root}: there is no such folder")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from PIL import UnidentifiedImageError
 from PIL import __version__ as pillow
 
 from regraft.data.transforms import READER, UnreadableImageError, decode, no_warnings
@@ -44,5 +45,16 @@ def _reason(path: Path) -> str:
     try:
         decode(path)
     except UnreadableImageError as error:
-        return f"{type(error.__cause__).__name__}: {error.__cause__}".replace(str(path), "")
+        return why(error, path)
     return ""
+
+
+def why(error: UnreadableImageError, path: Path) -> str:
+    """What is wrong with the file, in a few words."""
+    cause = error.__cause__
+    if isinstance(cause, FileNotFoundError):
+        return "no such file"
+    if isinstance(cause, UnidentifiedImageError):
+        empty = path.stat().st_size == 0
+        return "the file is empty" if empty else "what is in it is no image"
+    return str(cause) or type(cause).__name__

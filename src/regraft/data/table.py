@@ -56,7 +56,8 @@ def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
     for key, name in names.items():
         may_be_missing = key in ("split", "group") and not name
         if name not in there and not may_be_missing:
-            hint = did_you_mean(name, there) or f"; set data.{key}_column"
+            near = did_you_mean(name, there).partition("'")[2].partition("'")[0]
+            hint = f"; add data.{key}_column={near or '<column>'}"
             raise RegraftError(
                 f"{file} has no column '{name}', only {', '.join(map(repr, there))}{hint}"
             )

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from regraft.data.images import Images, SplitName
+from regraft.data.readable import why
 from regraft.data.transforms import UnreadableImageError, decode, no_warnings
 from regraft.doctor.findings import Budget
 from regraft.features import SPLITS
@@ -87,7 +88,7 @@ def _see(
     try:
         picture = decode(source) if isinstance(source, Path) else Image.fromarray(source)
     except UnreadableImageError as error:
-        return split, index, str(error.__cause__).replace(repr(str(source)), "this")
+        return split, index, why(error, source)
     fitted = images.input.fit(picture)
     seconds = time.perf_counter() - started
     normal = images.input.normalize(fitted[None])

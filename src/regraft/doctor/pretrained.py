@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from rich.filesize import decimal
 
 from regraft.backbone import Backbone
-from regraft.doctor.findings import Finding, green, yellow
+from regraft.doctor.findings import Finding, green, red, yellow
 from regraft.errors import RegraftError
+from regraft.network import answers
 from regraft.weights import PERMISSIVE
+
+REACH_S = 3.0  # until a hub that does not answer is taken for no network
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,13 @@ def weights(pretrained: Pretrained | None, parameters: int) -> list[Finding]:
     if pretrained.here:
         findings.append(green("weights", f"{source} is on this machine, licence {licence}"))
     else:
-        size = decimal(4 * parameters)
-        found = f"{source} is not on this machine; to download about {size} needs a network"
+        size, hub = decimal(4 * parameters), constants.ENDPOINT
+        found = f"{source} is not on this machine; about {size} to download from {hub}"
         fix = "train where there is a network, or backbone.weights=<file> if you have the file"
-        findings.append(yellow("weights", found, fix))
+        if answers(hub, within=REACH_S):
+            findings.append(yellow("weights", found, fix))
+        else:
+            findings.append(red("weights", f"{found}, which does not answer", fix))
     if not (licence or "").lower().startswith(PERMISSIVE):
         found = f"{source} has the licence {licence or '(none is stated)'}"
         fix = "read it before you publish or sell, or choose another backbone"
