@@ -191,3 +191,8 @@ def test_a_size_that_is_too_small_for_the_network_is_one_line():
     message = "backbone.size=16: inception_v3 cannot take images of 16×16 pixels; give a larger"
     with pytest.raises(RegraftError, match=message):
         Backbone(name="inception_v3", size=16)
+
+
+def test_the_hubs_name_of_a_model_leads_to_timms():
+    with pytest.raises(RegraftError, match="give timm's own name, resnet18.a1_in1k"):
+        Backbone(name="hf-hub:timm/resnet18.a1_in1k")

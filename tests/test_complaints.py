@@ -13,6 +13,10 @@ from regraft.errors import RegraftError
             FileNotFoundError(2, "No such file or directory", "/a/b"),
             "/a/b: No such file or directory",
         ),
+        (
+            ValueError("Config group override must be a string or a list. Got NoneType"),
+            "null is no option of a group; to switch one off choose none, as in augment=none",
+        ),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero; debug=on shows where"),
     ],
 )

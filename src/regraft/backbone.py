@@ -189,6 +189,10 @@ class Backbone(nn.Module):
 def _create(name: str, size: int | None) -> nn.Module:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
+        architecture = architecture.rpartition("/")[2]  # as in hf-hub:timm/<name>
+        if timm.is_model(architecture):
+            short = name.rpartition("/")[2]
+            raise RegraftError(f"backbone.name={name}: give timm's own name, {short}")
         hint = did_you_mean(architecture, timm.list_models())
         raise RegraftError(f"backbone.name={name}: timm has no such model{hint}")
     try:

@@ -34,6 +34,8 @@ def explain(error: BaseException | None) -> str:
         text = _unknown_key(error)
     elif isinstance(error, OSError) and error.filename:
         text = f"{error.filename}: {error.strerror}"
+    elif "Config group override must be a string" in text:
+        text = "null is no option of a group; to switch one off choose none, as in augment=none"
     elif not isinstance(error, HydraException):
         text = f"{type(error).__name__}: {text}; debug=on shows where"
     return re.sub(r"\s+", " ", text).strip()

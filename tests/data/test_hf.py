@@ -288,6 +288,8 @@ def test_a_set_that_was_had_before_needs_no_network(table, tmp_path, name):
 
 def test_what_is_not_there_is_one_line(tmp_path):
     assert "there is no such folder" in one_line(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    assert "is a file; give a folder" in one_line(tmp_path / "file")
     (tmp_path / "empty").mkdir()
     assert f"data.path={tmp_path / 'empty'}: " in one_line(tmp_path / "empty")
 

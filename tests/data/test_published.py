@@ -153,6 +153,12 @@ def test_faces_have_the_public_test_for_val_and_the_private_one_for_test(tmp_pat
         first += count
 
 
+def test_faces_are_found_in_the_folder_of_the_table_too(tmp_path):
+    tiny_sets.fer2013(tmp_path)
+    inside, above = (load("fer2013", root) for root in (tmp_path / "fer2013", tmp_path))
+    assert np.array_equal(inside.train.images, above.train.images)
+
+
 def test_of_the_table_without_usage_val_and_test_are_split_off(tmp_path):
     tiny_sets.fer2013(tmp_path, "train.csv")
     table = tmp_path / "fer2013" / "train.csv"

@@ -105,6 +105,8 @@ def _loaded(asked: _Asked) -> Any:
 
     local = Path(asked.path).expanduser()
     place = str(local) if local.is_dir() else asked.path
+    if local.is_file():
+        raise RegraftError(f"data.path={asked.path} is a file; give a folder, or owner/name")
     if place.startswith(("/", ".", "~")) and not local.is_dir():
         raise RegraftError(f"data.path={asked.path}: there is no such folder")
     offline = datasets.config.HF_HUB_OFFLINE

@@ -83,6 +83,8 @@ def published(
         fold=fold,
         folds=folds,
     )
+    if KNOWN[name].fetch is None and base.name == KNOWN[name].folder and any(base.glob("*.csv")):
+        base = base.parent  # the folder itself was given
     whole = _published(name, base, download, division)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
