@@ -169,21 +169,16 @@ class Backbone(nn.Module):
 
     def _watched_map(self, image: Tensor) -> tuple[Tensor, int]:
         """The map of an image, and how many leading stages had to do with it."""
-        last = 0
-
-        def note(index: int) -> None:
-            nonlocal last
-            last = max(last, index)
-
+        reached: list[int] = []
         handles = [
-            module.register_forward_pre_hook(lambda *_, index=index: note(index))
+            module.register_forward_pre_hook(lambda *_, index=index: reached.append(index))
             for index, members in enumerate(self._members)
             for module in members
         ]
         features = self(image, "map")
         for handle in handles:
             handle.remove()
-        return features, last + 1
+        return features, max(reached) + 1
 
 
 def _create(name: str, size: int | None) -> nn.Module:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -114,9 +113,15 @@ class Features(pl.LightningDataModule):
     def _shuffled(
         self, rows: Tensor, labels: Tensor, passes: int, weights: Tensor | None = None
     ) -> Batches:
-        size, views = self.batch_size, self.views
-        drawn: Any = {"passes": passes, "weights": weights, "views": views}
-        return Batches(rows, labels, size, shuffle=True, **drawn)
+        return Batches(
+            rows,
+            labels,
+            self.batch_size,
+            shuffle=True,
+            passes=passes,
+            weights=weights,
+            views=self.views,
+        )
 
     def _in_order(self, split: SplitName) -> Batches:
         rows, labels = self.tensors[split]

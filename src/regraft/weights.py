@@ -64,7 +64,8 @@ def load(
     config: dict[str, Any] = dict(getattr(net, "pretrained_cfg", {}))
     where = f"backbone.weights={weights}"
     if weights == "pretrained":
-        path = Path(config["file"]) if config.get("file") else _published(name, config)
+        embedded = config.get("file")
+        path = Path(embedded) if embedded else hub.fetch(*published(name, config))
         source, licence, beside = config.get("hf_hub_id") or path.name, config.get("license"), {}
     else:
         path = _find(Path(weights).expanduser(), where)
@@ -83,9 +84,13 @@ def _warn_of(source: str, licence: str | None) -> None:
         log.warning("%s has the licence %s: read it before you publish or sell", source, licence)
 
 
-def _published(name: str, config: dict[str, Any]) -> Path:
+def published(name: str, config: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The hub's repository with the weights of model `name`, and what their file may be called.
+
+    Raises RegraftError for a model whose weights are not on the hub.
+    """
     if repository := config.get("hf_hub_id"):
-        return hub.fetch(repository, (config.get("hf_hub_filename") or PUBLISHED[0], PUBLISHED[1]))
+        return repository, (config.get("hf_hub_filename") or PUBLISHED[0], PUBLISHED[1])
     if url := config.get("url"):
         raise RegraftError(
             f"{PRETRAINED}: those of {name} are not on the hub; download {url} "

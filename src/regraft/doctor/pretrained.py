@@ -9,9 +9,8 @@ from rich.filesize import decimal
 
 from regraft.backbone import Backbone
 from regraft.doctor.findings import Finding, green, red, yellow
-from regraft.errors import RegraftError
 from regraft.network import answers
-from regraft.weights import PERMISSIVE
+from regraft.weights import PERMISSIVE, published
 
 REACH_S = 3.0  # until a hub that does not answer is taken for no network
 
@@ -36,12 +35,7 @@ def find(backbone: Backbone) -> Pretrained | None:
     licence = config.get("license")
     if file := config.get("file"):
         return Pretrained(Path(file).name, licence, here=True, own=False)
-    if not (repository := config.get("hf_hub_id")):
-        raise RegraftError(
-            f"backbone.weights=pretrained: timm publishes no weights for {backbone.name}; "
-            "name a tag that has them, a file's path, or backbone.weights=random"
-        )
-    files = (config.get("hf_hub_filename") or "model.safetensors", "pytorch_model.bin")
+    repository, files = published(backbone.name, config)
     here = any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
     return Pretrained(repository, licence, here=here, own=False)
 
