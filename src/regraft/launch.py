@@ -1,39 +1,34 @@
-"""Around the jobs of one command line: errors as one line, a sweep's progress, report, exit code.
+"""Around the jobs of one command line: errors as one line, the exit code.
 
 Imported before anything heavy is needed: `--help` and `--cfg job` never load torch.
 """
 
-import argparse
 import atexit
 import gc
-import json
 import logging
 import os
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from regraft import sweep
+from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
-from regraft.paths import SWEEP, conf_folder
+from regraft.paths import conf_folder
 
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
-_sweeps: list[Path] = []  # folders of the sweeps that this process has started
 _failed: list[str] = []  # errors of the jobs that ran in this process
 
 
@@ -112,31 +107,6 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     logging.getLogger(__name__).warning("%s", " ".join(str(message).split()))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong instead of printing its usage and ending the program."""
-
-    def error(self, message: str) -> NoReturn:
-        raise RegraftError(f"{message}; --help shows what there is")
-
-
-def overrides_first(words: list[str]) -> list[str]:
-    """The words in an order that Hydra's parser takes; `-m` may stand between overrides.
-
-    Raises RegraftError for a flag that there is not.
-    """
-    parser = _Parser(parents=[get_args_parser()], add_help=False)
-    known, unknown = parser.parse_known_intermixed_args(words)
-    if unknown:
-        raise RegraftError(
-            f"{unknown[0]}: no such flag; settings are key=value without dashes, -m makes a sweep, "
-            "--help shows what there is"
-        )
-    flags = list(words)
-    for override in known.overrides:
-        flags.remove(override)
-    return [*known.overrides, *flags]
-
-
 def guard(main: Callable[[], Any]) -> None:
     """Run a Hydra main function; end with one line for an error and the right exit code.
 
@@ -167,11 +137,11 @@ def guard(main: Callable[[], Any]) -> None:
         _tell(error)
         code = 1
     code = code or int(bool(_failed))
-    for folder in _sweeps:
+    for folder in sweep.started:
         if not any(folder.glob("*/.hydra")):
             continue  # no job began, and why has been said
         try:
-            failed = _report(folder)
+            failed = sweep.end(folder)
             code = code or failed
         except Exception as error:
             _tell(error)
@@ -183,69 +153,3 @@ def _tell(error: BaseException) -> None:
     if TRACEBACK in os.environ:
         traceback.print_exception(error)
     print(f"error: {explain(error)}", file=sys.stderr, flush=True)
-
-
-def _report(folder: Path) -> int:
-    from rich.console import Console
-
-    from regraft import pictures, report
-    from regraft.progress import watched
-
-    made, console = report.report(folder), Console()
-    report.show(made, console)
-    # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
-    drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]
-    pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"))
-    return 1 if made.sweep.failed else 0
-
-
-class SweepProgress(Callback):
-    """Says which job of how many runs, and about how long the rest will take."""
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        try:  # Hydra only warns of what fails in here; the first job will say it
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return
-        _sweeps.append(folder)
-        (folder / SWEEP).write_text(json.dumps({"jobs": _count_jobs(config)}))
-
-    def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
-            jobs = json.loads((folder / SWEEP).read_text())["jobs"]
-            words = " ".join(config.hydra.overrides.task)
-            many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
-            left = _time_left(folder, jobs) if jobs else ""
-            print(f"\njob {config.hydra.job.num}{many}: {words}{left}", flush=True)
-
-
-def _count_jobs(config: DictConfig) -> int | None:
-    """How many jobs the basic sweeper will make of the command line and `hydra.sweeper.params`.
-
-    None for a sweep that nobody can count before, such as a search over an interval.
-    """
-    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    count = 1
-    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
-    for override in {parse.get_key_element(): parse for parse in parsed}.values():
-        if override.is_sweep_override():
-            if isinstance(override.value(), Glob) or not override.is_discrete_sweep():
-                return None
-            count *= len(list(override.sweep_string_iterator()))
-    return count
-
-
-def _time_left(folder: Path, jobs: int) -> str:
-    """How long the rest takes if it goes on like this; nothing before the first job has ended."""
-    done = sum('"status": "running"' not in p.read_text() for p in folder.glob("*/result.json"))
-    if not done:
-        return ""
-    spent = time.time() - (folder / SWEEP).stat().st_mtime
-    seconds = spent / done * (jobs - done)
-    return (
-        f" · about {seconds / 60:.0f} min left"
-        if seconds > 90
-        else f" · about {seconds:.0f} s left"
-    )

@@ -1,0 +1,83 @@
+"""Around the jobs of a sweep: which of how many runs, how long the rest takes, and the report."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from regraft.paths import SWEEP
+
+started: list[Path] = []  # folders of the sweeps that this process has started
+
+
+class SweepProgress(Callback):
+    """Says which job of how many runs, and about how long the rest will take."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        try:  # Hydra only warns of what fails in here; the first job will say it
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        started.append(folder)
+        (folder / SWEEP).write_text(json.dumps({"jobs": count_jobs(config)}))
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
+            jobs = json.loads((folder / SWEEP).read_text())["jobs"]
+            words = " ".join(config.hydra.overrides.task)
+            many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
+            left = _time_left(folder, jobs) if jobs else ""
+            print(f"\njob {config.hydra.job.num}{many}: {words}{left}", flush=True)
+
+
+def count_jobs(config: DictConfig) -> int | None:
+    """How many jobs the basic sweeper will make of the command line and `hydra.sweeper.params`.
+
+    None for a sweep that nobody can count before, such as a search over an interval.
+    """
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    count = 1
+    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    for override in {parse.get_key_element(): parse for parse in parsed}.values():
+        if override.is_sweep_override():
+            if isinstance(override.value(), Glob) or not override.is_discrete_sweep():
+                return None
+            count *= len(list(override.sweep_string_iterator()))
+    return count
+
+
+def _time_left(folder: Path, jobs: int) -> str:
+    """How long the rest takes if it goes on like this; nothing before the first job has ended."""
+    done = sum('"status": "running"' not in p.read_text() for p in folder.glob("*/result.json"))
+    if not done:
+        return ""
+    spent = time.time() - (folder / SWEEP).stat().st_mtime
+    seconds = spent / done * (jobs - done)
+    return (
+        f" · about {seconds / 60:.0f} min left"
+        if seconds > 90
+        else f" · about {seconds:.0f} s left"
+    )
+
+
+def end(folder: Path) -> int:
+    """Table, statistics and pictures of a sweep; 1 if a job of it failed, else 0."""
+    from rich.console import Console
+
+    from regraft import pictures, report
+    from regraft.progress import watched
+
+    made, console = report.report(folder), Console()
+    report.show(made, console)
+    # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
+    drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]
+    pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"))
+    return 1 if made.sweep.failed else 0
