@@ -109,7 +109,8 @@ def test_the_same_call_gives_the_same_bytes_and_leaves_nothing_else(tmp_path):
     first = {path: path.read_bytes() for path in made.files}
     assert {path: path.read_bytes() for path in report(tmp_path).files} == first
     names = {path.name for path in tmp_path.iterdir()} - before
-    assert names == {"sweep.csv", "sweep.md", "quadrants.png"} == {p.name for p in made.files}
+    assert names == {p.name for p in made.files}
+    assert names == {"sweep.csv", "sweep.md", "quadrants.png", "pareto.png"}
 
 
 def test_a_sweep_of_quadrants_says_who_won_and_whether_the_textbook_held(tmp_path):
@@ -350,7 +351,7 @@ def test_quadrants_of_two_backbones_are_two_pictures(tmp_path):
         place = {"strategy": strategy, "quadrant": quadrant, "choices": choices}
         add(tmp_path, number, 0.5, overrides=[f"backbone={backbone}"], **place)
     names = [path.name for path in report(tmp_path).files]
-    assert names == ["sweep.csv", "sweep.md", "quadrants.png", "quadrants-2.png"]
+    assert names == ["sweep.csv", "sweep.md", "quadrants.png", "quadrants-2.png", "pareto.png"]
 
 
 def test_settings_seed_metrics_cost_and_data_are_columns(tmp_path):

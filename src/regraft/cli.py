@@ -50,16 +50,29 @@ def doctor(
 
 
 @app.command()
-def report(folder: Folder) -> None:
-    """Make a sweep's table and picture again from its folder; of a job, draw its pictures."""
+def report(
+    folder: Folder,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only jobs whose config has it; more than one may."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Compare the values of this key of the config."),
+    ] = None,
+) -> None:
+    """Make a sweep's tables and pictures again from its folder; of a job, draw its pictures."""
     from rich.console import Console
 
     from regraft import jobs, pictures, report
+    from regraft.selection import parse
 
     console = Console()
     with one_line_errors():
         if jobs.is_job(folder):
             pictures.show(folder, console)
+        elif where or by:
+            report.show(report.of_some(folder, where=parse(where or []), by=by or []), console)
         else:
             report.show(report.report(folder), console)
 

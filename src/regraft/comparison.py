@@ -9,6 +9,7 @@ from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
 from regraft.jobs import Job, planned_jobs, read_answers, read_jobs, swept
+from regraft.selection import select
 from regraft.statistics import LEVEL, Answers, Comparison, Repeat, Scores, Verdict, interval, judge
 
 FEW_RUNS = 3  # with more, a tie is no matter of their number
@@ -83,6 +84,7 @@ class Sweep:
     swept: tuple[str, ...]
     cells: tuple[Cell, ...]
     planned: int | None = None  # how many jobs there were to be, if that is known
+    by: tuple[str, ...] = ()  # the settings that compete, if somebody said so
 
     @property
     def failed(self) -> list[Job]:
@@ -91,7 +93,7 @@ class Sweep:
     @property
     def contender(self) -> str:
         """What a row of the tables is."""
-        contenders = contenders_of(self.swept)
+        contenders = self.by or contenders_of(self.swept)
         return contenders[0] if len(contenders) == 1 else "setting"
 
     @property
@@ -120,12 +122,21 @@ class Sweep:
         return f"The textbook's choice held in {sum(known)} of {len(known)} cells." if known else ""
 
 
-def read_sweep(folder: Path) -> Sweep:
-    """Read a sweep's folder; RegraftError if it is none."""
-    jobs = read_jobs(folder)
+def read_sweep(
+    folder: Path, *, where: Mapping[str, str] | None = None, by: Sequence[str] = ()
+) -> Sweep:
+    """Read a sweep's folder: all jobs, or those `where` these settings have these values.
+
+    `by` names the settings that compete, any keys of the config; without it the strategy does, else
+    all that was swept and is no part of the problem. Raises RegraftError if the folder is no sweep,
+    and for a key or value that no job has.
+    """
+    jobs = select(read_jobs(folder), where or {}, by)
     keys = swept(jobs)
+    cells = cells_of(jobs, keys, by)
+    planned = None if where else planned_jobs(folder)
     return Sweep(
-        folder, tuple(jobs), tuple(keys), tuple(cells_of(jobs, keys)), planned_jobs(folder)
+        folder, tuple(jobs), tuple(dict.fromkeys([*by, *keys])), tuple(cells), planned, tuple(by)
     )
 
 
@@ -136,10 +147,10 @@ def contenders_of(keys: Sequence[str]) -> list[str]:
     return ["strategy"] if "strategy" in keys or not rest else rest
 
 
-def cells_of(jobs: Sequence[Job], keys: Sequence[str]) -> list[Cell]:
+def cells_of(jobs: Sequence[Job], keys: Sequence[str], by: Sequence[str] = ()) -> list[Cell]:
     """The cells of a sweep over the settings `keys`, quadrants in the order of the grid. A job
     of which no setting is known is in none."""
-    contenders = contenders_of(keys)
+    contenders = by or contenders_of(keys)
     outer = [key for key in keys if key not in contenders]
     places: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:

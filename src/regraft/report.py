@@ -1,7 +1,7 @@
 """A sweep's tables and picture: a pure function of the sweep's folder, so they can be made again
 at any time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
-from regraft.figures import quadrants
+from regraft.figures import pareto, quadrants
 from regraft.paths import write_whole
 from regraft.tables import (
     ONE_SEED,
@@ -43,13 +43,21 @@ def report(folder: Path) -> Report:
     """
     sweep = read_sweep(folder)
     try:
-        pictures = draw_quadrants(sweep)
+        pictures = [*draw_quadrants(sweep), *draw_pareto(sweep)]
         texts = {"sweep.csv": csv_table(sweep), "sweep.md": markdown(sweep, pictures)}
         for name, text in texts.items():
             write_whole(folder / name, text.encode("utf-8", "replace"))
     except OSError as error:
         raise RegraftError(f"cannot write the report into {folder}: {error.strerror}") from error
     return Report(sweep, (*(folder / name for name in texts), *pictures))
+
+
+def of_some(folder: Path, *, where: Mapping[str, str], by: Sequence[str]) -> Report:
+    """The same of some of a sweep's jobs, or with other contenders, for the terminal alone.
+
+    See `comparison.read_sweep` for `where` and `by`, and what is raised.
+    """
+    return Report(read_sweep(folder, where=where, by=by), ())
 
 
 def show(made: Report, console: Console) -> None:
@@ -71,6 +79,8 @@ def show(made: Report, console: Console) -> None:
         console.print(Text(printable(line), style="red"))
     if sweep.textbook:
         console.print(Text(sweep.textbook, style="bold"))
+    if not made.files:
+        return
     names = ", ".join(path.name for path in made.files)
     console.print(Text(f"{names} in {sweep.folder}"), soft_wrap=True)
 
@@ -117,6 +127,32 @@ def draw_quadrants(sweep: Sweep) -> list[Path]:
         quadrants.draw(panels, path, title=title(sweep, others), footnote=footnote(sweep, cells))
         paths.append(path)
     return paths
+
+
+def draw_pareto(sweep: Sweep) -> list[Path]:
+    """pareto.png, accuracy over what it cost, where at least two contenders have a result."""
+    points = {
+        heading(cell): [
+            pareto.Point(printable(row.name), row.scores.mean, row.interval, costs_of(row))
+            for row in cell.rows
+            if row.scores
+        ]
+        for cell in sweep.cells
+    }
+    competed = {name: cell for name, cell in points.items() if len(cell) > 1}
+    if not competed:
+        return []
+    path = sweep.folder / "pareto.png"
+    pareto.draw(
+        competed, path, title=title(sweep, "").replace("accuracy of", "accuracy and cost of")
+    )
+    return [path]
+
+
+def costs_of(row: Row) -> dict[str, float]:
+    """The mean of each cost over a contender's jobs, where it is known."""
+    means = {key: row.mean("cost", key) for key in pareto.COSTS}
+    return {key: mean for key, mean in means.items() if mean is not None}
 
 
 def panel(cell: Cell) -> quadrants.Panel:

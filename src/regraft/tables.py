@@ -21,6 +21,10 @@ METHOD = (
     "folds share most of their training images, intervals over them are a little too narrow "
     "(Bengio and Grandvalet 2004)."
 )
+ALT = {  # what the pictures show
+    "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
+    "pareto": "Accuracy over seconds, images and parameters",
+}
 ONE_SEED = "one seed: interval over test images only"
 METRICS = ("val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1", "test/ece")
 
@@ -87,7 +91,7 @@ def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
         escape(sweep.summary),
     ]
     for path in pictures:
-        lines += ["", f"![The sweep's accuracies in the textbook's 2×2 grid]({path.name})"]
+        lines += ["", f"![{ALT[path.stem.partition('-')[0]]}]({path.name})"]
     if sweep.textbook:
         lines += ["", f"**{sweep.textbook}**"]
     for cell in sweep.cells:

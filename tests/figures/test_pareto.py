@@ -1,0 +1,41 @@
+import pictures
+import pytest
+
+from regraft.figures import pareto
+from regraft.figures.pareto import Point
+
+COST = {"wall_s": 12.0, "images_forwarded": 4000, "params_trained": 10_000}
+
+
+def point(name, acc, **costs):
+    return Point(name, acc, (acc - 0.05, acc + 0.05), {**COST, **costs})
+
+
+def test_who_costs_more_and_is_no_better_is_not_on_the_front():
+    cheap, dear, worse = point("a", 0.8), point("b", 0.9, wall_s=50), point("c", 0.85, wall_s=60)
+    assert pareto.front([dear, worse, cheap], "wall_s") == [cheap, dear]
+    assert pareto.front([dear, worse, cheap], "params_trained") == [dear]
+
+
+@pytest.mark.parametrize("cells", [1, 4])
+def test_the_picture_grows_with_the_cells_and_shows_every_point(cells, tmp_path):
+    points = [point("one", 0.8), point("two", 0.9, wall_s=500)]
+    names = [f"cell {number}" for number in range(cells)]
+    pareto.draw(dict.fromkeys(names, points), tmp_path / "a.png", title="t")
+    pareto.draw(dict.fromkeys(names, points[:1]), tmp_path / "b.png", title="t")
+    both, one = pictures.pixels(tmp_path / "a.png"), pictures.pixels(tmp_path / "b.png")
+    assert both.shape[1] == 1350
+    assert 300 * cells < both.shape[0] < 600 * cells
+    assert (both < 200).sum() > (one < 200).sum()
+
+
+def test_a_cost_that_nobody_recorded_leaves_its_panel_empty(tmp_path):
+    points = [Point("one", 0.8, None, {}), Point("two", 0.9, None, {"wall_s": 3.0})]
+    pareto.draw({"cell": points}, tmp_path / "a.png", title="t")
+    assert pictures.pixels(tmp_path / "a.png").size
+
+
+def test_of_many_contenders_and_cells_the_picture_stays_readable(tmp_path):
+    points = [point(f"lr={i}", 0.5 + i / 1000, wall_s=i + 1) for i in range(200)]
+    pareto.draw({str(n): points for n in range(40)}, tmp_path / "a.png", title="t")
+    assert pictures.pixels(tmp_path / "a.png").shape[0] < 6000
