@@ -118,6 +118,20 @@ def prune(
         cache.prune(Console(), older_than=older_than, max_gb="0" if everything else max_gb)
 
 
+@app.command()
+def presets(
+    group: Annotated[str | None, typer.Argument(help="Such as strategy; else all.")] = None,
+    config_dir: Annotated[str | None, typer.Option(help="A team's folder, for this call.")] = None,
+) -> None:
+    """What can be chosen, where it comes from and what it hides: regraft presets strategy."""
+    from rich.console import Console
+
+    from regraft import presets
+
+    with one_line_errors():
+        presets.show(Console(), group, config_dir)
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can put right ends the command with its one line."""

@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import sweep
+from regraft import searchpath, sweep
 from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
@@ -77,6 +77,8 @@ def _hydra(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
 def job(cfg: DictConfig) -> float:
     """One job of a command line; in a sweep a failed one is NaN and stops nobody."""
     try:
+        if HydraConfig.get().mode == RunMode.RUN:  # of a sweep it is said before the jobs
+            searchpath.say_what_is_replaced(HydraConfig.get())
         return _experiment()(cfg)
     except Exception as error:
         _failed.append(explain(error))
@@ -125,6 +127,8 @@ def guard(main: Callable[[], Any]) -> None:
     code = 0
     try:
         sys.argv[1:] = overrides_first(sys.argv[1:])
+        # Hydra appends the same folder once more, which is asked last and so never.
+        searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
         main()
     except BrokenPipeError:  # as of `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,7 +39,7 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
     name, tags = record.name_and_tags(
         backbone=choices.get("backbone", ""), data=choices.get("data", "")
     )
-    kept = ("choices", "overrides", "versions", "git")
+    kept = ("choices", "overrides", "sources", "versions", "git")
     # The id is ours, so that result.json has it before anything can fail: resuming needs it.
     result["wandb"] = {"id": uuid.uuid4().hex[:8], "project": project, "entity": entity}
     start = partial(

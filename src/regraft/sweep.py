@@ -2,15 +2,20 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from regraft import searchpath
 from regraft.paths import SWEEP
 
 started: list[Path] = []  # folders of the sweeps that this process has started
@@ -27,6 +32,8 @@ class SweepProgress(Callback):
             return
         started.append(folder)
         (folder / SWEEP).write_text(json.dumps({"jobs": count_jobs(config)}))
+        with suppress(HydraException):  # a wrong word; the first job will say it
+            searchpath.say_what_is_replaced(config.hydra, each_value_once(config))
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -43,15 +50,37 @@ def count_jobs(config: DictConfig) -> int | None:
 
     None for a sweep that nobody can count before, such as a search over an interval.
     """
-    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     count = 1
-    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
-    for override in {parse.get_key_element(): parse for parse in parsed}.values():
+    for override in _overrides(config):
         if override.is_sweep_override():
-            if isinstance(override.value(), Glob) or not override.is_discrete_sweep():
+            if not _countable(override):
                 return None
             count *= len(list(override.sweep_string_iterator()))
     return count
+
+
+def each_value_once(config: DictConfig) -> Iterator[list[str]]:
+    """Overrides of as few jobs as have every value of a sweep in one of them."""
+    overrides = _overrides(config)
+    fixed = [o.input_line for o in overrides if not o.is_sweep_override() and o.input_line]
+    swept = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        for override in overrides
+        if override.is_sweep_override() and _countable(override)
+    ]
+    for words in zip_longest(*swept):
+        yield [*fixed, *(word or of[0] for word, of in zip(words, swept, strict=True))]
+
+
+def _overrides(config: DictConfig) -> list[Override]:
+    """Of a sweep: those of `hydra.sweeper.params`, unless the command line has another."""
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    return list({override.get_key_element(): override for override in parsed}.values())
+
+
+def _countable(override: Override) -> bool:
+    return override.is_discrete_sweep() and not isinstance(override.value(), Glob)
 
 
 def _time_left(folder: Path, jobs: int) -> str:

@@ -26,7 +26,7 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from regraft import __version__
+from regraft import __version__, searchpath
 from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.paths import write_whole
@@ -45,6 +45,7 @@ class Job:
     choices: dict[str, str]  # group → option, Hydra's own groups left out
     overrides: tuple[str, ...]
     sweep: str | None  # name of the sweep it belongs to: date and time
+    sources: dict[str, dict[str, str | None]] = field(default_factory=dict)  # that is not shipped
 
     @classmethod
     def current(cls) -> "Job":
@@ -64,6 +65,7 @@ class Job:
             choices=dict(choices),
             overrides=tuple(hydra.overrides.task),
             sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
+            sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
         )
 
 
@@ -193,6 +195,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "error": None,
         "choices": job.choices,
         "overrides": list(job.overrides),
+        "sources": job.sources,
         "seed": cfg.get("seed"),
         "strategy": {"name": job.choices.get("strategy"), "quadrant": None},
         "quadrant": {"name": quadrant, "size": size, "domain": domain} if quadrant else None,
