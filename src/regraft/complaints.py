@@ -11,6 +11,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from regraft.errors import RegraftError, did_you_mean
 from regraft.paths import conf_folder
@@ -18,6 +19,7 @@ from regraft.paths import conf_folder
 
 def explain(error: BaseException | None) -> str:
     """What is wrong, where, and what to do, in one line."""
+    error = told_by_a_resolver(error) or error
     text = str(error)
     if isinstance(error, RegraftError):
         pass
@@ -39,6 +41,13 @@ def explain(error: BaseException | None) -> str:
     elif not isinstance(error, HydraException):
         text = f"{type(error).__name__}: {text}; debug=on shows where"
     return re.sub(r"\s+", " ", text).strip()
+
+
+def told_by_a_resolver(error: BaseException | None) -> RegraftError | None:
+    """What a resolver has to say, which OmegaConf puts into an error of its own."""
+    while isinstance(error, OmegaConfBaseException):
+        error = error.__cause__ or error.__context__
+    return error if isinstance(error, RegraftError) else None
 
 
 def _unknown_option(error: MissingConfigException) -> str:

@@ -5,19 +5,19 @@ what the program finds out by itself is passed by position.
 """
 
 import inspect
-import os
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from regraft import trust
+from regraft.complaints import told_by_a_resolver
 from regraft.errors import RegraftError, did_you_mean
 
 # The questions that every job has an answer to.
@@ -48,7 +48,6 @@ OURS = {  # pydantic's words
     "a valid boolean": "true or false",
     "a valid ": "a ",
 }
-TRUSTED = ("regraft.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "torchmetrics.")
 
 
 def check(cfg: DictConfig) -> None:
@@ -64,10 +63,12 @@ def check(cfg: DictConfig) -> None:
     for key in map(str, cfg):
         if key not in READ and f"${{{key}" not in text:
             raise RegraftError(f"{key}: no such key, nothing reads it{did_you_mean(key, READ)}")
-    for key, node in _targets(resolved(cfg)):
+    plain = resolved(cfg)
+    trust.check(plain)
+    for key, node in _targets(plain):
         _check_node(key, node)
     for key, expected in PLAIN.items():
-        _check_type(key, resolved(cfg)[key], expected)
+        _check_type(key, plain[key], expected)
     for group in GROUPS:
         if group not in cfg or not isinstance(cfg[group], DictConfig):
             raise RegraftError(f"{group}: no option is chosen; add {group}=<option>")
@@ -80,6 +81,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
+        if told := told_by_a_resolver(error):
+            raise told from error
         raise RegraftError(f"config: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
     return typing.cast(dict[str, Any], plain)
@@ -87,11 +90,11 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def build(node: DictConfig, *facts: Any, **parts: Any) -> Any:
     """Call the node's `_target_`: facts by position, YAML keys and other `parts` by name."""
-    target = str(node._target_)
-    for key, inner in _targets(resolved(node), target):
-        _load(key, inner["_target_"])
+    plain = resolved(node)  # once: what was checked is what is built
+    target = str(plain["_target_"])
+    trust.check_parts(str(node._get_full_key(None) or target), plain)
     try:
-        return hydra_instantiate(node, *facts, _convert_="all", **parts)
+        return hydra_instantiate(plain, *facts, _convert_="all", **parts)
     except InstantiationException as error:
         if isinstance(error.__cause__, RegraftError):
             raise error.__cause__ from error
@@ -129,13 +132,13 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _check_node(key: str, node: dict[str, Any]) -> None:
     target = node["_target_"]
-    function = _load(key, target)
+    function = trust.load(key, target)
     parameters = inspect.signature(function).parameters
     ours = target.startswith("regraft.")
     choices = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours}
     given = {name: value for name, value in node.items() if not name.startswith("_")}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = _hints(function)
+    hints = trust.hints(function)
     for name, value in given.items():
         if name in choices:
             _check_type(f"{key}.{name}", value, hints.get(name, Any))
@@ -145,14 +148,6 @@ def _check_node(key: str, node: dict[str, Any]) -> None:
     needed = [n for n, p in choices.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
     if absent := [name for name in needed if name not in given]:
         raise RegraftError(f"{key}.{absent[0]} is not set; add {key}.{absent[0]}=<value>")
-
-
-def _hints(function: Any) -> dict[str, Any]:
-    target = function.__init__ if inspect.isclass(function) else function
-    try:
-        return typing.get_type_hints(target, include_extras=True)
-    except (NameError, TypeError):  # other people's forward references
-        return {}
 
 
 def _check_type(key: str, value: Any, expected: Any) -> None:
@@ -190,26 +185,3 @@ def _in_words(error: ValidationError, allowed: Sequence[str]) -> str:
             text = text.replace(theirs, ours)
         words.append(text)
     return " or ".join(dict.fromkeys(words)).replace(" or must be ", " or ")
-
-
-def _load(key: str, target: str) -> Any:
-    """The class or function that a `_target_` names, if its own module is trusted.
-
-    The name alone proves nothing: `regraft.tracking.Path.touch` is pathlib's.
-    """
-    # What the user trusts stands in the environment: a preset must not be able to trust itself.
-    users = os.environ.get("REGRAFT_TRUST", "").split(",")
-    trusted = (*TRUSTED, *(f"{name.strip()}." for name in users if name.strip()))
-    refusal = RegraftError(
-        f"_target_={target}: not from a trusted module; if you trust it, set the environment "
-        f"variable REGRAFT_TRUST={target.partition('.')[0]}"
-    )
-    if not target.startswith(trusted):
-        raise refusal
-    try:
-        found = get_object(target)
-    except Exception as error:
-        raise RegraftError(f"{key}._target_={target}: no such class or function") from error
-    if not f"{getattr(found, '__module__', None)}.".startswith(trusted):
-        raise refusal
-    return found

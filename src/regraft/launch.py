@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import searchpath, sweep
+from regraft import loader, searchpath, sweep, trust
 from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
@@ -126,7 +126,8 @@ def guard(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
     code = 0
     try:
-        sys.argv[1:] = overrides_first(sys.argv[1:])
+        sys.argv[1:] = overrides_first(trust.from_words(sys.argv[1:]))
+        loader.install()
         # Hydra appends the same folder once more, which is asked last and so never.
         searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
         main()

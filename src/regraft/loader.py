@@ -1,0 +1,123 @@
+"""Hydra's loader of YAML, which refuses what files of others would make Hydra do by itself.
+
+Hydra builds its callbacks, configures logging and sets environment variables from the config,
+before any code of ours sees it. Each file is therefore looked at as it is read, where it is still
+known whose it is: ours and Hydra's own may say anything, a team's may say what is listed here, and
+what the user types is no file.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hydra._internal import hydra as hydra_app
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.default_element import ResultDefault
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+import regraft.environment  # noqa: F401, replaces a resolver
+from regraft.errors import RegraftError
+
+# What a file of others may set of the node `hydra`: how a search goes, and what a job asks for.
+ALLOWED = {
+    "sweeper": "params search_space n_trials n_jobs direction study_name max_batch_size "
+    "max_failure_rate sampler",
+    "launcher": "n_jobs verbose timeout pre_dispatch batch_size timeout_min cpus_per_task "
+    "gpus_per_node tasks_per_node mem_gb nodes name partition qos comment constraint exclude gres "
+    "cpus_per_gpu gpus_per_task mem_per_gpu mem_per_cpu account signal_delay_s max_num_timeout "
+    "array_parallelism stderr_to_stdout",
+}
+# Folders that something is written into: a file of others may name those below the run's.
+PLACES = {"dirpath", "default_root_dir", "root_dir", "save_dir", "log_dir"}
+WRITERS = ("callbacks", "trainer", "logger")  # what is called path in there is written, too
+INSIDE = re.compile(r"\$\{output_dir\}(/[\w. -]+)*")
+
+
+def install() -> None:
+    """Make Hydra load every config of this process with the loader below."""
+    hydra_app.ConfigLoaderImpl = Loader  # type: ignore[misc]
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's own, with a look at each file. Processes that Hydra starts are given it, too."""
+
+    def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
+        loaded = super()._load_single_config(default=default, repo=repo)
+        path, package = str(default.config_path), default.package or ""
+        file = f"{loaded.path.removeprefix('file://')}/{path.removesuffix('.yaml')}.yaml"
+        if path.startswith("/") or ".." in path.split("/"):
+            raise RegraftError(f"{path}: an option lies in a folder of options, not above it")
+        if re.match(r"hydra\b", package) and not path.startswith("hydra/"):
+            raise RegraftError(f"{file}: may not be put into {package}; it is no option of Hydra's")
+        if not _is_ours(loaded) and isinstance(loaded.config, DictConfig):
+            refuse(OmegaConf.to_container(loaded.config, resolve=False), file)
+        return loaded
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: Any, repo: Any
+    ) -> None:
+        loaded = repo.load_config(config_name) if config_name else None
+        if loaded is not None and not _is_ours(loaded):  # before a package in it is imported
+            hydra = OmegaConf.to_container(loaded.config, resolve=False).get("hydra")
+            if hydra is not None:
+                refuse({"hydra": hydra}, f"{loaded.path.removeprefix('file://')}/{config_name}")
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _is_ours(loaded: ConfigResult) -> bool:
+    """Whether it comes from the program's folder, from Hydra's or out of somebody's Python."""
+    return loaded.provider in ("main", "hydra") or loaded.path.startswith("structured://")
+
+
+def refuse(config: Any, file: str) -> None:
+    """Raises RegraftError for what a file of others may not say, naming the file and the key."""
+    for path, value in _leaves(config):
+        where = f"{file}: {'.'.join(path)}"
+        if path[0] == "hydra":
+            _refuse_for_hydra(path[1:], value, where)
+        elif is_place(path) and not (isinstance(value, str) and _is_inside(path[-1], value)):
+            raise RegraftError(
+                f"{where}={value}: a preset writes below ${{output_dir}} only; give "
+                f"{'.'.join(path)} as a word of the command line if you want it elsewhere"
+            )
+
+
+def is_place(path: tuple[str, ...]) -> bool:
+    """Whether a key names a file or a folder that is written."""
+    return path[-1] in PLACES or (path[0] in WRITERS and path[-1] in ("path", "filename"))
+
+
+def _is_inside(key: str, value: str) -> bool:
+    if key == "filename":  # in a folder that is looked at by itself
+        return re.fullmatch(r"[^/\\$]+", value) is not None
+    return INSIDE.fullmatch(value) is not None and ".." not in value
+
+
+def _refuse_for_hydra(path: tuple[str, ...], value: Any, where: str) -> None:
+    group, key = (*path, "", "")[:2]
+    word = path[2] if len(path) > 2 else ""
+    if key not in ALLOWED.get(group, "").split() or any(p.startswith("_") for p in path):
+        known = "; ".join(f"hydra.{g}: {names}" for g, names in ALLOWED.items())
+        raise RegraftError(
+            f"{where}: only the command line may say this; a preset may set of {known}"
+            if group in ALLOWED
+            else f"{where}: only the command line may say this; a preset may set options of "
+            "hydra.sweeper and hydra.launcher"
+        )
+    if re.search(r"\$\{|[\x00-\x1f]", str(value)):
+        raise RegraftError(f"{where}: give a plain value on one line, without ${{…}}")
+    swept = tuple(word.lstrip("+~").split("."))
+    written = is_place(swept) or (swept[0] in WRITERS and "{" in str(value))
+    if key in ("params", "search_space") and ("hydra" in word or written):
+        raise RegraftError(f"{where}: only the command line may sweep over this")
+
+
+def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value with the keys that lead to it; an empty node is a value."""
+    if isinstance(node, dict | list) and node:
+        children = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, inner in children:
+            yield from _leaves(inner, (*path, str(key)))
+    elif path:
+        yield path, node
