@@ -80,7 +80,7 @@ class Classifier(pl.LightningModule):
             log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
             self.log("train/loss", self.train_loss, **log)
             self.log("train/acc", self.train_acc, **log)
-        return loss
+        return loss * self._share(batch_index)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         inputs, labels = batch
@@ -157,6 +157,12 @@ class Classifier(pl.LightningModule):
     def _kept_tensors(self) -> list[str]:
         stages = (self.backbone.stages[index] for index in self.plan.indices("keep"))
         return [f"backbone.net.{name}" for stage in stages for name in stage.tensors]
+
+    def _share(self, batch_index: int) -> float:
+        """What makes up for batches that an epoch's last step lacks of those it is divided by."""
+        each = self.trainer.accumulate_grad_batches
+        left = self.trainer.num_training_batches - batch_index // each * each
+        return each / min(each, left)
 
     def _steps(self) -> int:
         return max(1, int(self.trainer.estimated_stepping_batches))

@@ -13,6 +13,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from regraft import faults
 from regraft.errors import RegraftError, did_you_mean
 from regraft.paths import conf_folder
 
@@ -34,8 +35,8 @@ def explain(error: BaseException | None) -> str:
         )
     elif isinstance(error, ConfigCompositionException):
         text = _unknown_key(error)
-    elif isinstance(error, OSError) and error.filename:
-        text = f"{error.filename}: {error.strerror}"
+    elif error is not None and (of_machine := faults.in_words(error)):
+        text = of_machine
     elif "Config group override must be a string" in text:
         text = "null is no option of a group; to switch one off choose none, as in augment=none"
     elif not isinstance(error, HydraException):

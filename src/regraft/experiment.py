@@ -4,6 +4,8 @@ import copy
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from rich.console import Console
 
-from regraft import collect, features, optim, outputs, summary, tracking
+from regraft import collect, features, memory, optim, outputs, summary, tracking
 from regraft.classifier import Classifier, read_best, stack
 from regraft.collect import Collect
 from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images
+from regraft.divergence import Divergence
 from regraft.errors import RegraftError
+from regraft.paths import whole
 from regraft.plan import drop_unread, graft
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
@@ -49,82 +53,90 @@ def run(cfg: DictConfig) -> float:
     with tracking.recording(cfg) as record:
         check(cfg)
         logger = build(cfg.logger, record)
-        folder = record.job.folder
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
-
-        # What there is: a network in stages, and images brought to the size it wants to see.
-        strategy = build(cfg.strategy)
-        backbone = copy.deepcopy(build_once(cfg.backbone, cfg.seed))
-        # Once more, as if the backbone had been built here, or had not.
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        source = build(cfg.data, cfg.seed)
-        augment, balance = build(cfg.augment), build(cfg.balance)
-        images: Images = build(cfg.loader, source, backbone.input, augment, balance)
-        record.add(backbone=backbone.name, input=asdict(backbone.input))
-        record.call_it(backbone=backbone.name, data=source.name)
-        record.add(strategy={"quadrant": strategy.quadrant})
-        record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
-        outputs.write_skipped(record, source.skipped)
-
-        # What is to happen to each stage, decided before any training.
-        plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
-        weights = graft(plan, backbone)
-        make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
-        head = make_head()
-        plan = drop_unread(plan, backbone, head.takes)
-        make_optimizer = factory(cfg.optimizer)
-        ratios = optim.ratios_of(make_optimizer(backbone, plan, head), backbone)
-        history = History(folder / "metrics.csv")
-        trainer = make_trainer(cfg, logger, [Bar(console), history])
-
-        # What frozen stages give for an image never changes: it can be computed once.
-        caching = build(cfg.features)
-        once = features.decide(caching, plan, backbone, head, images)
-        record.add(plan=plan.rows(backbone, ratios, cached=once.stages))
-        record.add(features=once.reason, weights=describe(weights))
-        summary.show_plan(console, record, backbone.input)
-        if weights is None and plan.indices("keep", "tune"):
-            log.warning("the weights are random, so nothing that was learned is kept or tuned")
-        watch = partial(watched, console)
-        once, computed = features.compute(caching, once, backbone, images, trainer, watch)
-        record.add(plan=plan.rows(backbone, ratios, cached=once.stages), features=once.reason)
-        collect.refuse_unless_cached(strategy, plan, once.reason, computed)
-
-        # Train, on what was computed once or on the images.
-        classifier = Classifier(
-            backbone,
-            plan,
-            head,
-            make_optimizer,
-            factory(cfg.scheduler),
-            images.classes,
-            cut=once.cut if computed else None,
-            class_weights=balance.of_loss(images.labels("train"), images.num_classes),
-            card={"config": resolved(cfg), "input": vars(images.input)},
-        )
-        if cfg.compile:
-            classifier.compile(mode=cfg.compile)
-        data = computed.data if computed else images
-        if computed is None:
-            images.keep_decoded(caching.store, watch)
-        started = time.perf_counter()
-        trainer.fit(classifier, datamodule=data)
-        record.add(cost=cost(trainer, classifier, time.perf_counter() - started))
-        record.add(cost=features.cost(computed, history.rows))
-
-        # Judge the best weights: chosen on the validation split, tested once.
-        best = load_best(trainer, classifier, folder)
-        record.add(checkpoint=best.path, best_epoch=best.epoch)
-        val, test = map(stack, trainer.predict(classifier, datamodule=data) or ())
-        record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
-        record.add(cost={"images_forwarded": backbone.images_forwarded})
-        if isinstance(strategy, Collect) and computed:
-            found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
-            record.add(forecast=found)
-        outputs.write(record, images, {"val": val, "test": test})
+        # Once, unless a batch does not fit into memory and a smaller one is allowed.
+        memory.until_it_fits(cfg, record, partial(attempt, record, logger, console))
     summary.show_result(console, record)
     return float(record.result["metrics"]["val/acc"])
+
+
+def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictConfig) -> None:
+    """The job itself, from a config that has been checked to a result that is written."""
+    folder = record.job.folder
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+
+    # What there is: a network in stages, and images brought to the size it wants to see.
+    strategy = build(cfg.strategy)
+    backbone = copy.deepcopy(build_once(cfg.backbone, cfg.seed))
+    # Once more, as if the backbone had been built here, or had not.
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    source = build(cfg.data, cfg.seed)
+    augment, balance = build(cfg.augment), build(cfg.balance)
+    images: Images = build(cfg.loader, source, backbone.input, augment, balance)
+    record.add(backbone=backbone.name, input=asdict(backbone.input))
+    record.call_it(backbone=backbone.name, data=source.name)
+    record.add(strategy={"quadrant": strategy.quadrant})
+    record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
+    outputs.write_skipped(record, source.skipped)
+
+    # What is to happen to each stage, decided before any training.
+    plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
+    weights = graft(plan, backbone)
+    make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
+    head = make_head()
+    plan = drop_unread(plan, backbone, head.takes)
+    make_optimizer = factory(cfg.optimizer)
+    ratios = optim.ratios_of(make_optimizer(backbone, plan, head), backbone)
+    history = History(folder / "metrics.csv")
+    watching = [Bar(console), history, Divergence(images.names["train"])]
+    trainer = make_trainer(cfg, logger, watching)
+
+    # What frozen stages give for an image never changes: it can be computed once.
+    caching = build(cfg.features)
+    once = features.decide(caching, plan, backbone, head, images)
+    record.add(plan=plan.rows(backbone, ratios, cached=once.stages))
+    record.add(features=once.reason, weights=describe(weights))
+    summary.show_plan(console, record, backbone.input)
+    if weights is None and plan.indices("keep", "tune"):
+        log.warning("the weights are random, so nothing that was learned is kept or tuned")
+    watch = partial(watched, console)
+    once, computed = features.compute(caching, once, backbone, images, trainer, watch)
+    record.add(plan=plan.rows(backbone, ratios, cached=once.stages), features=once.reason)
+    collect.refuse_unless_cached(strategy, plan, once.reason, computed)
+
+    # Train, on what was computed once or on the images.
+    classifier = Classifier(
+        backbone,
+        plan,
+        head,
+        make_optimizer,
+        factory(cfg.scheduler),
+        images.classes,
+        cut=once.cut if computed else None,
+        class_weights=balance.of_loss(images.labels("train"), images.num_classes),
+        card={"config": resolved(cfg), "input": vars(images.input)},
+    )
+    if cfg.compile:
+        classifier.compile(mode=cfg.compile)
+    data = computed.data if computed else images
+    if computed is None:
+        images.keep_decoded(caching.store, watch)
+    started = time.perf_counter()
+    with keeping_best(trainer, classifier, record):
+        trainer.fit(classifier, datamodule=data)
+    record.add(cost=cost(trainer, classifier, time.perf_counter() - started))
+    record.add(cost=features.cost(computed, history.rows))
+
+    # Judge the best weights: chosen on the validation split, tested once.
+    best = load_best(trainer, classifier, folder)
+    record.add(checkpoint=best.path, best_epoch=best.epoch)
+    val, test = map(stack, trainer.predict(classifier, datamodule=data) or ())
+    record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
+    record.add(cost={"images_forwarded": backbone.images_forwarded})
+    if isinstance(strategy, Collect) and computed:
+        found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
+        record.add(forecast=found)
+    outputs.write(record, images, {"val": val, "test": test})
 
 
 def describe(weights: Weights | None) -> dict[str, str | None] | None:
@@ -215,6 +227,22 @@ class Best(NamedTuple):
     epoch: int | None
 
 
+@contextmanager
+def keeping_best(
+    trainer: pl.Trainer, classifier: Classifier, record: tracking.Record
+) -> Iterator[None]:
+    """If the training fails, what was best until then is completed and stays in the result."""
+    try:
+        yield
+    except Exception:
+        try:
+            best = load_best(trainer, classifier, record.job.folder)
+            record.add(checkpoint=best.path, best_epoch=best.epoch)
+        except Exception:  # a full disk perhaps: why the training failed is what is said
+            log.info("the best checkpoint could not be completed", exc_info=True)
+        raise
+
+
 def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> Best:
     """Put the best epoch's weights back and make their checkpoint whole.
 
@@ -225,7 +253,6 @@ def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> Best
         return Best(None, None)
     path, checkpoint = best
     classifier.load_state_dict(checkpoint["state_dict"])
-    unfinished = path.with_suffix(".partial")
-    torch.save(checkpoint, unfinished)
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        torch.save(checkpoint, unfinished)
     return Best(str(path).removeprefix(f"{folder}/"), checkpoint["epoch"])

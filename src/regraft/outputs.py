@@ -12,6 +12,7 @@ from torch import Tensor
 from regraft import pictures
 from regraft.data.images import Images, SplitName
 from regraft.data.readable import Skipped
+from regraft.paths import whole
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
@@ -38,7 +39,7 @@ def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
     if not skipped:
         return
     path = record.job.folder / "skipped.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "reason"])
         writer.writerows((image.name, image.reason) for image in skipped)
@@ -65,7 +66,7 @@ def _media(record: Record, images: Images, probabilities: Tensor, labels: Tensor
 def write_predictions(path: Path, images: Images, predictions: Predictions) -> None:
     """One row per image: split, name, true and predicted class, a probability per class."""
     classes = images.classes
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["split", "name", "true", "predicted", *(f"p_{c}" for c in classes)])
         for split, (probabilities, labels) in predictions.items():

@@ -3,7 +3,8 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,9 +29,43 @@ def features_folder() -> Path:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file as a whole, so that a reader never meets half of it."""
+    with whole(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def write_in_place(path: Path, content: bytes) -> bool:
+    """Replace a file by what takes no more room on the disk, which may be full; whether it could.
+
+    A reader may meet half of it.
+    """
+    try:
+        if len(content) > getattr(path.stat(), "st_blocks", 0) * 512:  # bytes that it has already
+            return False
+        with path.open("r+b", buffering=0) as file:
+            file.write(content)
+            file.truncate()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what replaces a file as a whole, and only if nothing goes wrong.
+
+    An OSError that does not say which file it is about names this one.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        if error.filename not in (None, str(unfinished), unfinished):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def make_whole(folder: Path, fill: Callable[[Path], Path]) -> None:

@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from regraft.paths import whole
+
 QUIET_S = 20  # between two lines where no bar can be drawn
 HISTORY = ("train/loss", "train/acc", "val/loss", "val/acc")
 
@@ -114,7 +116,7 @@ class History(pl.Callback):
         values = {name: float(metrics[name]) for name in new if name in metrics}
         self.validated = False
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
-        with self.path.open("w", newline="") as file:
+        with whole(self.path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", "step", *HISTORY], restval="")
             writer.writeheader()
             writer.writerows(self.rows)

@@ -26,10 +26,10 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from regraft import __version__, searchpath
+from regraft import __version__, faults, searchpath
 from regraft.complaints import explain
 from regraft.errors import RegraftError
-from regraft.paths import write_whole
+from regraft.paths import write_in_place, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +113,23 @@ class Record:
         self.tell(rename)
 
     def write(self) -> None:
-        """Write result.json, whole or not at all."""
-        text = json.dumps(_strict(self.result), indent=2, default=str, allow_nan=False)
-        write_whole(self.job.folder / RESULT, f"{text}\n".encode())
+        """Write result.json, whole or not at all; on a full disk, over what stands there."""
+        path = self.job.folder / RESULT
+        try:
+            write_whole(path, _text(self.result))
+        except OSError as error:
+            if write_in_place(path, _text(self.result)):
+                return
+            told = faults.of_output(error, self.job.folder)
+            less = blank_result(self.job, self.config) | {"status": "failed"}
+            less |= {key: self.result[key] for key in ("checkpoint", "best_epoch", "wandb")}
+            write_in_place(path, _text(less | {"error": self.result["error"] or explain(told)}))
+            raise told from error
+
+
+def _text(result: dict[str, Any]) -> bytes:
+    text = json.dumps(_strict(result), indent=2, default=str, allow_nan=False)
+    return f"{text}\n".encode()
 
 
 def _strict(value: Any) -> Any:
@@ -142,15 +156,18 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
             _refuse_contradictions(job, cfg)
             yield record
     except BaseException as error:
-        record.add(status="failed", error=explain(error))
+        told = faults.of_output(error, job.folder)
+        record.add(status="failed", error=explain(told))
         log.info("failed", exc_info=True)
-        raise
+        if told is error:
+            raise
+        raise told from error
     else:
         record.add(status="finished")
     finally:
         record.add(cost={"wall_s": round(time.perf_counter() - record.started, 3)})
         try:
-            record.write()
+            _write_last(record)
         finally:
             _finish(record)
 
@@ -179,6 +196,17 @@ def _interruptible() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
+def _write_last(record: Record) -> None:
+    """Write the result; where that fails after something else did, what is said is the latter."""
+    try:
+        record.write()
+    except (OSError, RegraftError):
+        if record.result["status"] == "finished":
+            record.add(status="failed")
+            raise
+        log.info("%s could not be written", RESULT, exc_info=True)
+
+
 def _finish(record: Record) -> None:
     flat = {f"cost/{name}": value for name, value in record.result["cost"].items()}
     code = 0 if record.result["status"] == "finished" else 1
@@ -205,6 +233,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "plan": [],
         "features": None,
         "weights": None,
+        "halved": None,
         "checkpoint": None,
         "best_epoch": None,
         "forecast": None,
@@ -242,7 +271,10 @@ def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, floa
     Probabilities are (N, num_classes), labels (N,).
     """
     if not probabilities.isfinite().all():
-        raise RegraftError("the loss became NaN: the training diverged; lower optimizer.lr")
+        raise RegraftError(
+            f"what the network says of {split} images is no number (NaN): the training diverged; "
+            "lower optimizer.lr"
+        )
     classes = probabilities.shape[1]
     correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
     values = {

@@ -49,7 +49,8 @@ class Images(pl.LightningDataModule):
 
     Loaders give x uint8 (B, 3, H, W) and y int64 (B,); on the device x is normalised to float32.
     `workers` processes decode image files; arrays that fit in memory need none and get none, nor
-    do files that `keep_decoded` has read, which it does with `decoded_cache`.
+    do files that `keep_decoded` has read, which it does with `decoded_cache`. `on_oom` is for who
+    runs the job (memory.py).
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class Images(pl.LightningDataModule):
         batch_size: Annotated[int, Gt(0)],
         workers: Annotated[int, Ge(0)],
         decoded_cache: bool = False,
+        on_oom: Literal["fail", "halve"] = "fail",
     ) -> None:
         super().__init__()
         self.source, self.input, self.augment, self.balance = source, input, augment, balance
-        self.decoded_cache = decoded_cache
+        self.decoded_cache, self.on_oom = decoded_cache, on_oom
         self.batch_size, self.workers = batch_size, workers
         self.classes, self.num_classes = source.classes, len(source.classes)
         splits: dict[SplitName, Split] = {
