@@ -1,9 +1,9 @@
 import pytest
 import torch
-from torch.utils.data import RandomSampler, WeightedRandomSampler
 
 from regraft.batches import EVALUATED_AT_ONCE, Batches, Features
 from regraft.data.images import NeverAlone
+from regraft.streams import Order, Start
 
 
 def numbered(count, dtype=torch.float16):
@@ -14,8 +14,8 @@ def numbered(count, dtype=torch.float16):
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 15, 16, 17, 33])
 @pytest.mark.parametrize("size", [1, 4, 8])
 def test_a_seed_draws_the_batches_that_the_loader_of_images_draws(count, size):
-    torch.manual_seed(3)
-    expected = [list(NeverAlone(RandomSampler(range(count)), size, False)) for _ in range(2)]
+    loader = NeverAlone(Order(count, seed=3), size, False)
+    expected = [list(loader) for _ in range(2)]
     torch.manual_seed(3)
     batches = Batches(*numbered(count), size, shuffle=True)
     drawn = [[labels.tolist() for _, labels in batches] for _ in range(2)]
@@ -26,11 +26,35 @@ def test_a_seed_draws_the_batches_that_the_loader_of_images_draws(count, size):
 
 def test_weighted_batches_are_those_that_the_loader_of_images_draws():
     weights = torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 1, 8]).double()
-    torch.manual_seed(3)
-    expected = list(NeverAlone(WeightedRandomSampler(weights, 9), 4, False))
+    expected = list(NeverAlone(Order(9, seed=3, weights=weights), 4, False))
     torch.manual_seed(3)
     batches = Batches(*numbered(9), 4, shuffle=True, weights=weights)
     assert [labels.tolist() for _, labels in batches] == expected
+
+
+def test_an_epoch_is_gone_on_with_where_it_was_left_and_the_next_is_whole():
+    torch.manual_seed(3)
+    rows = torch.arange(99.0).unsqueeze(1)  # three views
+    facts = (rows, torch.arange(33), 8)
+    whole = Batches(*facts, shuffle=True, views=3)
+    epochs = [[batch.tolist() for batch, _ in whole] for _ in range(4)]
+    rest = Batches(*facts, shuffle=True, views=3, start=Start(epoch=2, batches=3))
+    assert [[batch.tolist() for batch, _ in rest] for _ in range(2)] == [epochs[2][3:], epochs[3]]
+    assert len(rest) == 4  # of an epoch, whatever is left of it
+    first, second = Order(33, seed=3), Order(33, seed=3, start=Start(epoch=1, batches=2))
+    list(first)
+    assert list(NeverAlone(first, 8, False))[2:] == list(NeverAlone(second, 8, False))
+
+
+def test_which_epoch_it_is_can_be_said_and_other_streams_are_left_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    batches = Batches(*numbered(33), 8, shuffle=True)
+    epochs = [[labels.tolist() for _, labels in batches] for _ in range(3)]
+    iter(batches)  # and nothing drawn
+    batches.sampler.set_epoch(1)
+    assert [labels.tolist() for _, labels in batches] == epochs[1]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_rows_and_labels_belong_together_and_rows_are_in_full_precision():

@@ -444,10 +444,10 @@ def test_every_epoch_draws_a_view_of_each_image_with_its_label():
     _, computed = compute(replace(FULL, views=3), augmented())
     rows, labels = computed.data.tensors["train"]
     owner = {tuple(row.tolist()): index for index, row in enumerate(rows)}
-    seen = set()
+    seen, loader = set(), computed.data.train_dataloader()
     for _ in range(8):
         epoch = []
-        for batch, targets in computed.data.train_dataloader():
+        for batch, targets in loader:
             places = [owner[tuple(row.tolist())] for row in batch]
             assert [int(labels[place % 6]) for place in places] == targets.tolist()
             epoch += [place % 6 for place in places]

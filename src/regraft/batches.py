@@ -1,7 +1,8 @@
 """Feeding what was computed once: batches by index out of memory maps, no loop over samples."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 
 import pytorch_lightning as pl
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from regraft.data.balance import Balance
 from regraft.data.images import Batch, NeverAlone, SplitName
+from regraft.streams import BEGINNING, Order, Start
 
 EVALUATED_AT_ONCE = 2**22  # values, so that a batch of maps is no larger than one of features
 
@@ -26,45 +28,53 @@ class Batches:
         passes: int = 1,  # over the data before this counts as an epoch
         weights: Tensor | None = None,  # how likely each is drawn, where not all are alike
         views: int = 1,  # of each image, one block of rows after the other; one is drawn each time
+        start: Start = BEGINNING,
     ) -> None:
         self.rows, self.labels, self.batch_size = rows, labels, batch_size
-        self.shuffle, self.passes, self.views = shuffle, passes, views
-        self.weights = weights
+        self.passes, self.views = passes, views
+        # Lightning tells what is called `sampler` which epoch it is.
+        self.sampler = (
+            Order(len(labels), torch.initial_seed(), weights=weights, start=start)
+            if shuffle
+            else None
+        )
 
     def __len__(self) -> int:
         return self._batches() * self.passes
 
     def __iter__(self) -> Iterator[Batch]:
         device = self.rows.device
-        for _ in range(self.passes):
-            for part in self._parts():
-                indices = part.to(device)
-                rows = indices
-                if self.views > 1:
-                    view = torch.randint(self.views, indices.shape).to(device)
-                    rows = indices + view * len(self.labels)
-                yield self.rows.index_select(0, rows).float(), self.labels.index_select(0, indices)
+        for indices, rows in self._parts():
+            batch = self.rows.index_select(0, rows.to(device)).float()
+            yield batch, self.labels.index_select(0, indices.to(device))
 
-    def _parts(self) -> Sequence[Tensor]:
-        """The indices of each batch: those that the loader of images would draw (`NeverAlone`).
+    def _parts(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Each batch's indices and rows."""
+        if self.sampler is None:
+            indices = torch.arange(len(self.labels)).split(self.batch_size)
+            return zip(indices, indices, strict=True)
+        skip, generator = self.sampler.skip, self.sampler.begin()
+        drawn = chain.from_iterable(self._shuffled(generator) for _ in range(self.passes))
+        return islice(drawn, skip, None)
+
+    def _shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each batch's indices, those that the loader of images would draw (`NeverAlone`), and
+        the rows of the view that is drawn of each.
 
         From one tensor of them, since a list of numbers takes longer than the rows it stands for.
         """
-        count = len(self.labels)
-        if not self.shuffle:
-            return torch.arange(count).split(self.batch_size)
-        if self.weights is not None:
-            order = torch.multinomial(self.weights, count, replacement=True)
-        else:
-            seed = int(torch.empty((), dtype=torch.int64).random_().item())  # as RandomSampler
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        assert self.sampler is not None
+        indices = rows = self.sampler.draw(generator)
+        if self.views > 1:
+            view = torch.randint(self.views, indices.shape, generator=generator)
+            rows = indices + view * len(self.labels)
         sizes = [self.batch_size] * self._batches()
-        sizes[-1] = count - sum(sizes[:-1])
-        return order.split(sizes)
+        sizes[-1] = len(indices) - sum(sizes[:-1])
+        return zip(indices.split(sizes), rows.split(sizes), strict=True)
 
     def _batches(self) -> int:
         count = len(self.labels)
-        if not self.shuffle:
+        if self.sampler is None:
             return math.ceil(count / self.batch_size)
         return NeverAlone.count(count, self.batch_size)
 
@@ -85,6 +95,7 @@ class Features(pl.LightningDataModule):
         self.tensors, self.batch_size, self.balance = tensors, batch_size, balance
         rows, labels = tensors["train"]
         self.views = len(rows) // len(labels)
+        self.start = BEGINNING
 
     def only(self, indices: Tensor, passes: int) -> Batches:
         """These training images only, so many times over, each as likely as any other."""
@@ -95,7 +106,7 @@ class Features(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         rows, labels = self.tensors["train"]
         weights = self.balance.of_draws(labels.cpu()) if self.balance else None
-        return self._shuffled(rows, labels, passes=1, weights=weights)
+        return self._shuffled(rows, labels, passes=1, weights=weights, start=self.start)
 
     def val_dataloader(self) -> Batches:
         return self._in_order("val")
@@ -111,7 +122,12 @@ class Features(pl.LightningDataModule):
         return rows.to(device), labels.to(device)
 
     def _shuffled(
-        self, rows: Tensor, labels: Tensor, passes: int, weights: Tensor | None = None
+        self,
+        rows: Tensor,
+        labels: Tensor,
+        passes: int,
+        weights: Tensor | None = None,
+        start: Start = BEGINNING,
     ) -> Batches:
         return Batches(
             rows,
@@ -121,6 +137,7 @@ class Features(pl.LightningDataModule):
             passes=passes,
             weights=weights,
             views=self.views,
+            start=start,
         )
 
     def _in_order(self, split: SplitName) -> Batches:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from importlib import metadata
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,10 +19,8 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
-    RandomSampler,
     Sampler,
     SequentialSampler,
-    WeightedRandomSampler,
     default_collate,
 )
 
@@ -32,6 +31,7 @@ from regraft.data.transforms import READER, InputConfig, read_image
 from regraft.errors import RegraftError
 from regraft.fingerprint import key
 from regraft.store import NotStoredError, Store
+from regraft.streams import BEGINNING, Order
 
 Batch = tuple[Tensor, Tensor]
 SplitName = Literal["train", "val", "test"]
@@ -69,6 +69,7 @@ class Images(pl.LightningDataModule):
         self.source, self.input, self.augment, self.balance = source, input, augment, balance
         self.decoded_cache, self.on_oom = decoded_cache, on_oom
         self.batch_size, self.workers = batch_size, workers
+        self.start = BEGINNING
         self.classes, self.num_classes = source.classes, len(source.classes)
         splits: dict[SplitName, Split] = {
             "train": source.train,
@@ -103,9 +104,7 @@ class Images(pl.LightningDataModule):
         if not shuffle:
             return SequentialSampler(dataset)
         weights = self.balance.of_draws(self.labels(split)) if self.balance else None
-        if weights is None:
-            return RandomSampler(dataset)
-        return WeightedRandomSampler(weights, len(dataset))  # type: ignore[arg-type]
+        return Order(len(dataset), torch.initial_seed(), weights=weights, start=self.start)
 
     def labels(self, split: SplitName) -> Tensor:
         """The class indices of a split, int64 (N,)."""
@@ -232,8 +231,12 @@ class NeverAlone(BatchSampler):
     """Batches of which none holds a single image, on which batch norm fails: it joins the last."""
 
     def __iter__(self) -> Iterator[list[int]]:
+        skip = getattr(self.sampler, "skip", 0)
+        yield from islice(self._batches(iter(self.sampler)), skip, None)
+
+    def _batches(self, indices: Iterator[int]) -> Iterator[list[int]]:
         held: list[int] = []
-        for batch in super().__iter__():
+        while batch := list(islice(indices, self.batch_size)):
             if held and self.batch_size > 1 and len(batch) == 1:
                 batch = held + batch
             elif held:
