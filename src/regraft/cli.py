@@ -132,6 +132,20 @@ def presets(
         presets.show(Console(), group, config_dir)
 
 
+@app.command()
+def validate(
+    folder: Annotated[str | None, typer.Argument(help="A team's; else those that are set.")] = None,
+) -> None:
+    """Check every option and every preset under every strategy; exit code 1 if one is wrong."""
+    from rich.console import Console
+
+    from regraft.validate import check
+
+    with one_line_errors():
+        code = check.show(Console(), folder)
+    raise typer.Exit(code)
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can put right ends the command with its one line."""

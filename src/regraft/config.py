@@ -55,25 +55,37 @@ def check(cfg: DictConfig) -> None:
 
     Raises RegraftError naming the key, what is wrong with it and the nearest right one.
     """
+    for problem in problems(cfg):
+        raise problem
+
+
+def problems(cfg: DictConfig) -> Iterator[RegraftError]:
+    """All that is wrong with a job's config; of a missing value nothing else can be said."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         key = missing[0]
         more = f" (and {', '.join(missing[1:])})" if missing[1:] else ""
-        raise RegraftError(f"{key} is not set{more}; add {key}=<value>")
+        yield RegraftError(f"{key} is not set{more}; add {key}=<value>", key=key)
+        return
     text = OmegaConf.to_yaml(cfg)
     for key in map(str, cfg):
         if key not in READ and f"${{{key}" not in text:
-            raise RegraftError(f"{key}: no such key, nothing reads it{did_you_mean(key, READ)}")
+            hint = did_you_mean(key, READ)
+            yield RegraftError(f"{key}: no such key, nothing reads it{hint}", key=key)
     plain = resolved(cfg)
-    trust.check(plain)
+    for key, node in plain.items():
+        try:
+            trust.check({key: node})
+        except RegraftError as error:
+            yield error
     for key, node in _targets(plain):
-        _check_node(key, node)
+        yield from _check_node(key, node)
     for key, expected in PLAIN.items():
-        _check_type(key, plain[key], expected)
+        yield from _check_type(key, plain[key], expected)
     for group in GROUPS:
         if group not in cfg or not isinstance(cfg[group], DictConfig):
-            raise RegraftError(f"{group}: no option is chosen; add {group}=<option>")
-    if not 0 <= cfg.seed < 2**32:
-        raise RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295")
+            yield RegraftError(f"{group}: no option is chosen; add {group}=<option>", key=group)
+    if isinstance(cfg.seed, int) and not 0 <= cfg.seed < 2**32:
+        yield RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295", key="seed")
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -130,9 +142,20 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _targets(child, f"{key}.{index}")
 
 
-def _check_node(key: str, node: dict[str, Any]) -> None:
+def annotation(key: str, node: dict[str, Any], name: str) -> Any:
+    """What the signature of a node's `_target_` says that a name takes; Any if it does not."""
+    try:
+        return trust.hints(trust.load(key, node["_target_"])).get(name, Any)
+    except (KeyError, RegraftError):
+        return Any
+
+
+def _check_node(key: str, node: dict[str, Any]) -> Iterator[RegraftError]:
     target = node["_target_"]
-    function = trust.load(key, target)
+    try:
+        function = trust.load(key, target)
+    except RegraftError:  # which trust.check has told already
+        return
     parameters = inspect.signature(function).parameters
     ours = target.startswith("regraft.")
     choices = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours}
@@ -141,16 +164,19 @@ def _check_node(key: str, node: dict[str, Any]) -> None:
     hints = trust.hints(function)
     for name, value in given.items():
         if name in choices:
-            _check_type(f"{key}.{name}", value, hints.get(name, Any))
+            yield from _check_type(f"{key}.{name}", value, hints.get(name, Any))
         elif not takes_any:
             hint = did_you_mean(name, choices) or f"; it takes {', '.join(choices) or 'nothing'}"
-            raise RegraftError(f"{key}.{name}: {target} has no such option{hint}")
+            where = f"{key}.{name}"
+            yield RegraftError(f"{where}: {target} has no such option{hint}", key=where)
     needed = [n for n, p in choices.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
-    if absent := [name for name in needed if name not in given]:
-        raise RegraftError(f"{key}.{absent[0]} is not set; add {key}.{absent[0]}=<value>")
+    for name in needed:
+        if name not in given:
+            where = f"{key}.{name}"
+            yield RegraftError(f"{where} is not set; add {where}=<value>", key=where)
 
 
-def _check_type(key: str, value: Any, expected: Any) -> None:
+def _check_type(key: str, value: Any, expected: Any) -> Iterator[RegraftError]:
     if isinstance(value, dict) and "_target_" in value:
         return  # an object to be built, checked by itself
     try:
@@ -162,7 +188,19 @@ def _check_type(key: str, value: Any, expected: Any) -> None:
     except ValidationError as error:
         allowed = list(dict.fromkeys(map(str, _literals(expected))))
         hint = did_you_mean(str(value), allowed)
-        raise RegraftError(f"{key}={value}: {_in_words(error, allowed)}{hint}") from error
+        yield RegraftError(f"{key}={value}: {_in_words(error, allowed)}{hint}", key=key)
+
+
+def fits(value: Any, expected: Any) -> bool:
+    """Whether an annotation takes a value."""
+    return not [*_check_type("", value, expected)]
+
+
+def plain_values(expected: Any) -> list[Any]:
+    """Some of the simplest values that an annotation may take, those that it lists first."""
+    listed = [*_literals(expected)]
+    simple = ["x", 0, 1, 2, 0.5, False, None, [], {}, listed[:1], ["x"], [0], [0.5]]
+    return [value for value in [*listed, *simple] if fits(value, expected)]
 
 
 def _literals(expected: Any) -> Iterator[Any]:

@@ -5,7 +5,14 @@ from collections.abc import Iterable
 
 
 class RegraftError(Exception):
-    """Something the user can put right. Its text is the one line that is shown."""
+    """Something the user can put right. Its text is the one line that is shown.
+
+    With the `key` of the config that is wrong, the line says also who set it.
+    """
+
+    def __init__(self, text: str, *, key: str | None = None) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig
 
 from regraft.errors import RegraftError, did_you_mean
 from regraft.paths import conf_folder
@@ -154,7 +154,7 @@ class Used:
         return {"from": self.entry, "file": str(self.file), "replaces": replaces}
 
 
-def used(hydra: DictConfig, words: Sequence[str] | None = None) -> list[Used]:
+def used(hydra: HydraConf, words: Sequence[str] | None = None) -> list[Used]:
     """What a job is composed of that is not shipped; `hydra` is Hydra's own part of its config.
 
     With `words`, a job of these overrides instead.
@@ -178,12 +178,13 @@ def _team_file(config: str, folders: Sequence[Entry]) -> Used | None:
     return Used(config, entry.name, file, shipped[0] if shipped else None)
 
 
-def say_what_is_replaced(hydra: DictConfig, jobs: Iterable[Sequence[str]] | None = None) -> None:
+def say_what_is_replaced(hydra: HydraConf, jobs: Iterable[Sequence[str]] | None = None) -> None:
     """A line for each option that is chosen and is not the shipped one of its name.
 
     `jobs` are the overrides of several jobs, for which each is said once.
     """
-    found = [file for words in (jobs or [None]) for file in used(hydra, words)]
+    each = jobs if jobs is not None else [hydra.overrides.task]
+    found = [file for words in each for file in used(hydra, words)]
     for file in dict.fromkeys(found):
         if file.replaces:
             print(file.words, flush=True)
