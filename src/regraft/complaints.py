@@ -15,6 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from regraft import faults
 from regraft.errors import RegraftError, did_you_mean
+from regraft.escaping import printable
+from regraft.masking import in_text
 from regraft.paths import conf_folder
 
 
@@ -41,7 +43,7 @@ def explain(error: BaseException | None) -> str:
         text = "null is no option of a group; to switch one off choose none, as in augment=none"
     elif not isinstance(error, HydraException):
         text = f"{type(error).__name__}: {text}; debug=on shows where"
-    return re.sub(r"\s+", " ", text).strip()
+    return printable(in_text(text))
 
 
 def told_by_a_resolver(error: BaseException | None) -> RegraftError | None:

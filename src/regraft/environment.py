@@ -8,35 +8,14 @@ from omegaconf import OmegaConf
 from regraft.errors import RegraftError, did_you_mean
 
 # Where things lie, who works and on which part of which machine; nothing that opens a door.
-NAMES = frozenset(
-    [
-        "USER",
-        "LOGNAME",
-        "HOME",
-        "HOSTNAME",
-        "TMPDIR",
-        "SCRATCH",
-        "WORK",
-        "DATA",
-        "DATA_DIR",
-        "DATA_ROOT",
-        "DATASETS",
-        "CUDA_VISIBLE_DEVICES",
-        "WANDB_PROJECT",
-        "WANDB_ENTITY",
-        "WANDB_RUN_GROUP",
-        "SLURM_JOB_ID",
-        "SLURM_JOB_NAME",
-        "SLURM_ARRAY_JOB_ID",
-        "SLURM_ARRAY_TASK_ID",
-        "SLURM_CPUS_PER_TASK",
-        "SLURM_TMPDIR",
-        "SLURM_SUBMIT_DIR",
-        "SLURM_PROCID",
-        "SLURM_LOCALID",
-        "SLURM_NODEID",
-    ]
-)
+NAMES = {
+    *("USER", "LOGNAME", "HOME", "HOSTNAME", "TMPDIR", "SCRATCH", "WORK"),
+    *("DATA", "DATA_DIR", "DATA_ROOT", "DATASETS", "CUDA_VISIBLE_DEVICES"),
+    *("WANDB_PROJECT", "WANDB_ENTITY", "WANDB_RUN_GROUP"),
+    *("SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"),
+    *("SLURM_CPUS_PER_TASK", "SLURM_TMPDIR", "SLURM_SUBMIT_DIR"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"),
+}
 _NO_DEFAULT = object()
 
 

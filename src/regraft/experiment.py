@@ -24,6 +24,7 @@ from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
+from regraft.masking import masked
 from regraft.paths import whole
 from regraft.plan import drop_unread, graft
 from regraft.progress import Bar, History, watched
@@ -62,7 +63,7 @@ def run(cfg: DictConfig) -> float:
 def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictConfig) -> None:
     """The job itself, from a config that has been checked to a result that is written."""
     folder = record.job.folder
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    OmegaConf.save(masked(resolved(cfg)), folder / "config.yaml")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
     # What there is: a network in stages, and images brought to the size it wants to see.
@@ -114,7 +115,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
         images.classes,
         cut=once.cut if computed else None,
         class_weights=balance.of_loss(images.labels("train"), images.num_classes),
-        card={"config": resolved(cfg), "input": vars(images.input)},
+        card={"config": masked(resolved(cfg)), "input": vars(images.input)},
     )
     if cfg.compile:
         classifier.compile(mode=cfg.compile)

@@ -14,6 +14,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
+from regraft.escaping import from_csv
 from regraft.paths import SWEEP
 from regraft.statistics import Answers, Repeat
 
@@ -194,7 +195,7 @@ def read_answers(path: Path) -> Answers | None:
             rows = csv.reader(first_columns(file))
             if next(rows)[:4] != ["split", "name", "true", "predicted"]:
                 return None
-            test = sorted((row[1], row[2], row[3]) for row in rows if row[0] == "test")
+            test = sorted(tuple(map(from_csv, row[1:4])) for row in rows if row[0] == "test")
     except (OSError, ValueError, IndexError, StopIteration, csv.Error):
         return None
     asked = "\0".join(f"{name}\0{true}" for name, true, _ in test)

@@ -45,7 +45,7 @@ class Loader(ConfigLoaderImpl):
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
         loaded = super()._load_single_config(default=default, repo=repo)
         path, package = str(default.config_path), default.package or ""
-        file = f"{loaded.path.removeprefix('file://')}/{path.removesuffix('.yaml')}.yaml"
+        file = _file(loaded, path)
         if path.startswith("/") or ".." in path.split("/"):
             raise RegraftError(f"{path}: an option lies in a folder of options, not above it")
         if re.match(r"hydra\b", package) and not path.startswith("hydra/"):
@@ -59,10 +59,12 @@ class Loader(ConfigLoaderImpl):
     ) -> None:
         loaded = repo.load_config(config_name) if config_name else None
         if loaded is not None and not _is_ours(loaded):  # before a package in it is imported
-            hydra = OmegaConf.to_container(loaded.config, resolve=False).get("hydra")
-            if hydra is not None:
-                refuse({"hydra": hydra}, f"{loaded.path.removeprefix('file://')}/{config_name}")
+            refuse(OmegaConf.to_container(loaded.config, resolve=False), _file(loaded, config_name))
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _file(loaded: ConfigResult, path: str | None) -> str:
+    return f"{loaded.path.removeprefix('file://')}/{str(path).removesuffix('.yaml')}.yaml"
 
 
 def _is_ours(loaded: ConfigResult) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from regraft.complaints import explain
 from regraft.config import resolved
+from regraft.masking import in_text, masked
 from regraft.tracking import Record
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
         job_type="train",
         name=name,
         tags=tags,
-        config=resolved(record.config) | {key: result[key] for key in kept},
+        config=masked(resolved(record.config) | {key: result[key] for key in kept}),
         settings=wandb.Settings(
             silent=True, console="off", init_timeout=20, x_save_requirements=next(_list_packages)
         ),
@@ -74,6 +76,8 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
 def _online_or_offline(start: Callable[..., Any]) -> Any:
     """A W&B run; offline, for this job and the others of this process, if nobody answers."""
     mode = wandb_mode()
+    words = sys.argv
+    sys.argv = [in_text(word) for word in words]  # which W&B keeps with the run
     try:
         return start(mode=mode)
     except wandb.Error as error:
@@ -82,6 +86,8 @@ def _online_or_offline(start: Callable[..., Any]) -> Any:
         log.warning("Weights & Biases does not answer, logging offline: %s", explain(error))
         os.environ["WANDB_MODE"] = "offline"
         return start(mode="offline")
+    finally:
+        sys.argv = words
 
 
 def _define_curves(run: Any) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from regraft import pictures
 from regraft.data.images import Images, SplitName
 from regraft.data.readable import Skipped
+from regraft.escaping import in_csv
 from regraft.paths import whole
 from regraft.tracking import Record
 
@@ -42,7 +43,7 @@ def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
     with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "reason"])
-        writer.writerows((image.name, image.reason) for image in skipped)
+        writer.writerows((in_csv(image.name), in_csv(image.reason)) for image in skipped)
     several = f"{len(skipped)} images" if len(skipped) > 1 else "1 image"
     _log.warning("%s cannot be read and left out: %s", several, path)
 
@@ -68,7 +69,8 @@ def write_predictions(path: Path, images: Images, predictions: Predictions) -> N
     classes = images.classes
     with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["split", "name", "true", "predicted", *(f"p_{c}" for c in classes)])
+        head = ["split", "name", "true", "predicted", *(f"p_{c}" for c in classes)]
+        writer.writerow(map(in_csv, head))
         for split, (probabilities, labels) in predictions.items():
             best = probabilities.argmax(1).tolist()
             # Fewer predictions than images are what debug=fast asks for.
@@ -76,7 +78,7 @@ def write_predictions(path: Path, images: Images, predictions: Predictions) -> N
                 images.names[split], labels.tolist(), best, probabilities.tolist(), strict=False
             )
             for name, label, guess, shares in rows:
-                row = [split, name, classes[label], classes[guess]]
+                row = [split, in_csv(name), in_csv(classes[label]), in_csv(classes[guess])]
                 writer.writerow(row + [f"{share:.6f}" for share in shares])
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from regraft.complaints import explain
 from regraft.errors import RegraftError
+from regraft.escaping import from_csv
 from regraft.figures import runs
 from regraft.jobs import first_columns, load_result, table
 
@@ -69,9 +70,10 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 def read_test(path: Path) -> tuple[list[int], list[int], list[str]]:
     """True and predicted class of each test image (N,), as indices, and the classes' names."""
     with path.open(encoding="utf-8", newline="") as file:
-        classes = [name.removeprefix("p_") for name in next(csv.reader(file), [])[4:]]
+        classes = [from_csv(name).removeprefix("p_") for name in next(csv.reader(file), [])[4:]]
         if not classes:
             raise ValueError(f"{path.name} names no class")
         index = {name: number for number, name in enumerate(classes)}
         rows = [row for row in csv.reader(first_columns(file)) if row[0] == "test"]
-    return [index[row[2]] for row in rows], [index[row[3]] for row in rows], classes
+    true, predicted = ([index[from_csv(row[column])] for row in rows] for column in (2, 3))
+    return true, predicted, classes

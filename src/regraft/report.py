@@ -12,6 +12,7 @@ from rich.text import Text
 
 from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
+from regraft.escaping import printable
 from regraft.figures import pareto, quadrants
 from regraft.paths import write_whole
 from regraft.tables import (
@@ -20,7 +21,6 @@ from regraft.tables import (
     heading,
     markdown,
     marks,
-    printable,
     seeds,
     settings_of,
     spread,

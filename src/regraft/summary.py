@@ -5,19 +5,22 @@ from typing import Any
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from regraft.data.transforms import InputConfig
+from regraft.escaping import printable
 from regraft.tracking import Record
 
 
 def show_plan(console: Console, record: Record, input: InputConfig) -> None:
     """Print the plan and the data it is for, and keep both as plan.txt."""
     data, choices = record.result["data"], record.result["choices"]
-    table = Table(title=f"{choices['strategy']}: what happens to {record.result['backbone']}")
+    title = f"{choices['strategy']}: what happens to {record.result['backbone']}"
+    table = Table(title=Text(printable(title)))
     for name, justify in COLUMNS.items():
         table.add_column(name, justify=justify)
     for row in record.result["plan"]:
-        table.add_row(*_cells(row))
+        table.add_row(*map(Text, _cells(row)))
     sizes = ", ".join(f"{data[split]:,} {split}" for split in ("train", "val", "test"))
     line = f"{data['name']}: {data['classes']} classes, {sizes} images"
     once = record.result["features"]
@@ -26,9 +29,8 @@ def show_plan(console: Console, record: Record, input: InputConfig) -> None:
     with (record.job.folder / "plan.txt").open("w", encoding="utf-8") as file:
         for out in (console, Console(file=file, width=100)):
             out.print(table)
-            out.print(line, highlight=False)
-            out.print(f"input: {input}", highlight=False)
-            out.print(f"computed once: {once}", highlight=False)
+            for said in (line, f"input: {input}", f"computed once: {once}"):
+                out.print(printable(said), highlight=False, markup=False)
 
 
 COLUMNS: dict[str, Any] = {
@@ -76,5 +78,5 @@ def show_result(console: Console, record: Record) -> None:
         lines["W&B"] = "offline; upload with make sync" if offline else str(record.run.url)
     table = Table.grid(padding=(0, 2))
     for name, text in lines.items():
-        table.add_row(f"[bold]{name}[/bold]", text)
+        table.add_row(Text(name, "bold"), Text(printable(text)))
     console.print(table, highlight=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regraft import searchpath
+from regraft.masking import in_text
 from regraft.paths import SWEEP
 
 started: list[Path] = []  # folders of the sweeps that this process has started
@@ -39,7 +40,7 @@ class SweepProgress(Callback):
         folder = Path(config.hydra.sweep.dir)
         if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
             jobs = json.loads((folder / SWEEP).read_text())["jobs"]
-            words = " ".join(config.hydra.overrides.task)
+            words = in_text(" ".join(config.hydra.overrides.task))
             many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
             left = _time_left(folder, jobs) if jobs else ""
             print(f"\njob {config.hydra.job.num}{many}: {words}{left}", flush=True)

@@ -2,12 +2,13 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from regraft.comparison import Cell, Row, Sweep, sentence
+from regraft.escaping import in_csv, printable
+from regraft.escaping import in_markdown as escape
 from regraft.jobs import Job
 
 METHOD = (
@@ -40,7 +41,7 @@ def csv_table(sweep: Sweep) -> str:
     head += [f"cost/{key}" for key in cost] + [f"data/{key}" for key in data] + ["forecast"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(map(in_csv, head))
     for job in sweep.jobs:
         known = job.choices or job.overrides
         row = [
@@ -52,7 +53,8 @@ def csv_table(sweep: Sweep) -> str:
         row += [job.seed, *([job.fold] if sweep.folds else [])]
         row += [job.metrics.get(key) for key in metrics]
         row += [job.cost.get(key) for key in cost] + [job.data.get(key) for key in data]
-        writer.writerow([printable(value) for value in [*row, job.forecast]])
+        cells = (printable(v) if isinstance(v, str) else v for v in [*row, job.forecast])
+        writer.writerow(map(in_csv, cells))
     return text.getvalue()
 
 
@@ -68,20 +70,6 @@ def columns(first: Sequence[str], records: Iterable[Any]) -> list[str]:
     return [*(key for key in first if key in found), *sorted(found - set(first))]
 
 
-def printable(value: Any) -> str:
-    """A value on one line, without control characters; None as nothing."""
-    text = "" if value is None else str(value)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def escape(value: Any) -> str:
-    """A value that Markdown shows as it is, in a table too."""
-    text = re.sub(r"([\\`*\[\]<>|~$])", r"\\\1", printable(value))
-    return re.sub(
-        r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text
-    )  # not within a word: it means nothing there
-
-
 def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
     """sweep.md: a table per cell, verdicts in sentences, failed jobs with their errors."""
     names = {job.choices.get("sweep") for job in sweep.jobs} - {None}
@@ -95,7 +83,13 @@ def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
     if sweep.textbook:
         lines += ["", f"**{sweep.textbook}**"]
     for cell in sweep.cells:
-        lines += ["", f"## {escape(heading(cell))}", "", *cell_table(cell, sweep.contender), ""]
+        lines += [
+            "",
+            f"## {escape(heading(cell))}",
+            "",
+            *cell_table(cell, sweep.contender),
+            "",
+        ]
         lines.append(escape(sentence(cell)))
         for row in cell.rows:
             lines += [f"\n{escape(f'Forecast of {row.name}: {words}')}." for words in row.forecasts]

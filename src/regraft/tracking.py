@@ -29,6 +29,7 @@ from torchmetrics.functional.classification import (
 from regraft import __version__, faults, searchpath
 from regraft.complaints import explain
 from regraft.errors import RegraftError
+from regraft.masking import masked
 from regraft.paths import write_in_place, write_whole
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Record:
             else:
                 self.result[key] = part
         if told := {name: parts[name] for name in ("plan", "weights") if parts.get(name)}:
-            self.tell(lambda run: run.config.update(told, allow_val_change=True))
+            self.tell(lambda run: run.config.update(masked(told), allow_val_change=True))
 
     def tell(self, something: Callable[[Any], object]) -> None:
         """Do something with the W&B run, if there is one; its failure must not be the job's."""
@@ -102,7 +103,7 @@ class Record:
         """What the W&B run is called and found by."""
         words = [self.result["choices"].get("strategy", ""), backbone, data]
         tags = dict.fromkeys(tag for tag in [*words, *self.config.tags] if tag)
-        return "-".join([*words, f"s{self.result['seed']}"]), tuple(tags)
+        return "-".join([*words, f"s{self.result['seed']}"]), tuple(masked([*tags]))
 
     def call_it(self, *, backbone: str, data: str) -> None:
         """Give the W&B run the names of what was built, where an option only says "timm"."""
@@ -128,7 +129,7 @@ class Record:
 
 
 def _text(result: dict[str, Any]) -> bytes:
-    text = json.dumps(_strict(result), indent=2, default=str, allow_nan=False)
+    text = json.dumps(_strict(masked(result)), indent=2, default=str, allow_nan=False)
     return f"{text}\n".encode()
 
 
