@@ -15,6 +15,10 @@ def thing(fact, *, rate: Annotated[float, Gt(0)], kind: Literal["a", "b"] = "a",
     return fact, rate, kind
 
 
+def nothing():
+    """What the other groups hold."""
+
+
 HERE = f"{__name__}.thing"
 
 
@@ -26,7 +30,11 @@ def trusted(monkeypatch):
 def job(**node):
     node = {"_target_": "regraft.head.mlp", "hidden": 8, "dropout": 0.1} | node
     plain = {"seed": 0, "output_dir": "x", "tags": [], "compile": None}
-    return OmegaConf.create(plain | {group: {} for group in config.GROUPS} | {"head": node})
+    return OmegaConf.create(
+        plain
+        | {group: {"_target_": f"{__name__}.nothing"} for group in config.GROUPS}
+        | {"head": node}
+    )
 
 
 def test_a_right_job_passes():

@@ -1,6 +1,7 @@
 """The words of a command line, put into the order that Hydra's parser takes."""
 
 import argparse
+import re
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -27,7 +28,23 @@ def overrides_first(words: list[str]) -> list[str]:
             f"{unknown[0]}: no such flag; settings are key=value without dashes, -m makes a sweep, "
             "--help shows what there is"
         )
+    _refuse_contradictions(known)
     flags = list(words)
     for override in known.overrides:
         flags.remove(override)
     return [*known.overrides, *flags]
+
+
+def _refuse_contradictions(given: argparse.Namespace) -> None:
+    """Raises RegraftError for flags that Hydra would not take together, or would quietly ignore."""
+    asks = [f"--{name}" for name in ("run", "multirun", "cfg", "info") if getattr(given, name)]
+    if len(asks) > 1:
+        raise RegraftError(f"{' and '.join(asks)} do not go together: leave one out")
+    if given.resolve and not (given.cfg or given.help):
+        raise RegraftError("--resolve goes with --cfg: --cfg job --resolve")
+    if given.package and not given.cfg:
+        raise RegraftError("--package goes with --cfg: --cfg job --package optimizer")
+    if given.shell_completion and not re.search("install|uninstall|query", str(given.overrides)):
+        raise RegraftError("--shell-completion wants install=bash, uninstall=bash or query=bash")
+    if given.experimental_rerun:
+        raise RegraftError("--experimental-rerun: unpickles a file, which regraft never does")

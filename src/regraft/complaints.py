@@ -1,4 +1,4 @@
-"""Any exception as the one line that a person reads, with the nearest right word."""
+"""Any exception as the one line that a person reads, with the place and the nearest right word."""
 
 import re
 from collections.abc import Iterator
@@ -9,15 +9,62 @@ from hydra.errors import (
     HydraException,
     MissingConfigException,
     OverrideParseException,
+    SearchPathException,
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
-from regraft import faults
+from regraft import faults, provenance
 from regraft.errors import RegraftError, did_you_mean
 from regraft.escaping import printable
 from regraft.masking import in_text
 from regraft.paths import conf_folder
+
+FORM = (
+    "not of the form key=value (no space at '=', no comma at the end); a value with spaces, "
+    "commas, ~ or letters beyond a to z wants quotes of its own: \"key='a, b'\""
+)
+# What Hydra says of the words of a command line (and of a defaults list), in ours.
+SAYINGS = (
+    (r"Ambiguous value for argument '(.+?)'\n", "{0}: several values make a sweep: add -m"),
+    (r"Sweep parameters '(.+)' requires", "{0}: several values make a sweep: add -m"),
+    (r"over Hydra's configuration .* '(.+)'", "{0}: Hydra's own settings take one value each"),
+    (r"An item is already at '(.+?)'", "+{0}: there is such a key; leave the + out"),
+    (r"The value of '(.+?)' is (.*) and not", "~{0}: its value is {1}; write ~{0} alone"),
+    (r"force-add of config groups .* '(.+)'", "{0}: an option of a group is chosen without +"),
+    (r"Duplicate _self_ defined in (\S+)", "{0}: _self_ stands twice in its defaults"),
+    (r"must be a list of strings. Got: (.+)", "hydra.searchpath={0}: must be a list of folders"),
+    (r"Multiple values for (\S+)\.", "{0} is chosen twice in defaults; write 'override {0}: …'"),
+    (
+        r"^(\S+) appears more than once in the final",
+        "{0} is chosen already: {0}=<option> without + replaces it, and in a file's defaults "
+        "'override /{0}: <option>'",
+    ),
+    (r"You must specify '(.+?)'", "{0}: no option is chosen; add {0}=<option>"),
+    (r"primary config '(.+?)' must be", "--config-name={0}: holds no settings, key: value"),
+)
+# What OmegaConf says of a value that its own types do not take.
+VALUES = (
+    (r"could not be converted to Integer", "must be an integer"),
+    (r"could not be converted to Float", "must be a number"),
+    (r"is not a valid bool", "must be true or false"),
+    (r"is not Optional|not optional", "cannot be null"),
+    (r"expected one of \[(.+)\]", "must be one of {0}"),
+    (r"Cannot (?:assign|merge|convert) .*(?:List|list)(?:Config|\[\w+\])?$", "must be a list"),
+    (r"Cannot (?:assign|merge|convert) .*", "must be settings, {{key: value}}"),
+    (r"Cannot convert '?\w+'? to string", "must be text"),
+)
+# And of ${…}, which may lead nowhere.
+REFERENCES = (
+    (r"Interpolation key '(.+?)' not found", "refers to {0}, which there is not"),
+    (r"Unsupported interpolation type (\S+)", "${{{0}:…}} is nothing that can be asked for"),
+    (r"Recursive interpolation", "refers to itself"),
+    (r"Environment variable '(.+?)' not found", "the environment variable {0} is not set"),
+    (r"Missing mandatory value: (\S+)", "refers to {0}, which is not set"),
+    (r"Error trying to access (\S+): node `(\S+)`", "refers to {0}, but {1} has no keys"),
+    (r"\$?\{?.*(?:viable|mismatched|extraneous|token recognition)", "not of the form ${{key}}"),
+)
 
 
 def explain(error: BaseException | None) -> str:
@@ -25,22 +72,17 @@ def explain(error: BaseException | None) -> str:
     error = told_by_a_resolver(error) or error
     text = str(error)
     if isinstance(error, RegraftError):
-        pass
+        text += _set_by(error.key)
     elif isinstance(error, KeyboardInterrupt):
         text = "interrupted"
-    elif isinstance(error, MissingConfigException) and error.options is not None:
-        text = _unknown_option(error)
-    elif isinstance(error, OverrideParseException):
-        text = (
-            f"{error.override}: not of the form key=value (no space at '=', no comma at the end)"
-            "; a value with spaces, commas or ~ wants quotes of its own: \"key='a, b'\""
-        )
-    elif isinstance(error, ConfigCompositionException):
-        text = _unknown_key(error)
+    elif found := _composed(error):
+        text = found
     elif error is not None and (of_machine := faults.in_words(error)):
         text = of_machine
-    elif "Config group override must be a string" in text:
-        text = "null is no option of a group; to switch one off choose none, as in augment=none"
+    elif isinstance(error, OmegaConfBaseException):
+        text = _reference(error)
+    elif isinstance(error, RecursionError):
+        text = "something refers to itself without end; debug=on shows where"
     elif not isinstance(error, HydraException):
         text = f"{type(error).__name__}: {text}; debug=on shows where"
     return printable(in_text(text))
@@ -53,36 +95,156 @@ def told_by_a_resolver(error: BaseException | None) -> RegraftError | None:
     return error if isinstance(error, RegraftError) else None
 
 
-def _unknown_option(error: MissingConfigException) -> str:
-    group, _, option = str(error.missing_cfg_file).rpartition("/")
-    options = sorted(error.options or ())
+def _composed(error: BaseException | None) -> str | None:
+    try:
+        return _composing(error) if error else None
+    except Exception:  # what Hydra and OmegaConf are in the middle of may be half made
+        return None
+
+
+def _set_by(key: str | None) -> str:
+    try:
+        place = provenance.origin(key) if key else ""
+    except Exception:  # a hint must not hide what it is about
+        return ""
+    return f" ({place})" if place else ""
+
+
+def _composing(error: BaseException) -> str | None:
+    """What stopped Hydra before there was a config; None if it was something else."""
+    if isinstance(error, ConfigCompositionException) and not str(error) and error.__cause__:
+        return explain(error.__cause__)
+    at = provenance.Stopped(error)
+    if isinstance(error, OverrideParseException):
+        return f"{str(error.override).strip() or 'an empty word'}: {FORM}"
+    if isinstance(error, SearchPathException):
+        return re.sub(
+            r"Additional config directory '(.*)' not", r"--config-dir=\1: not", str(error)
+        )
+    if isinstance(error, MissingConfigException):
+        return _missing(error, at)
+    if isinstance(error, ConfigCompositionException):
+        return _wrong_key(error, at)
+    if isinstance(error, UserWarning) and (gone := re.search(r"path=(.*) is not av", str(error))):
+        return f"hydra.searchpath: {gone.group(1)}: no such folder"
+    if at.reading:
+        return _unreadable(error, at.reading)
+    if "Config group override must be a string" in str(error):
+        got = f"{at.word}: " if at.word else ""
+        return f"{got}an option of a group is a word; to switch one off choose none: augment=none"
+    return None
+
+
+def _unreadable(error: BaseException, file: Path) -> str:
+    """What is wrong with a file that Hydra could not read."""
+    place = provenance.shown(file)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        problem = str(error.problem)
+        if twice := re.search(r"found duplicate key (.*)", problem):
+            problem = f"{twice.group(1)} stands there twice"
+        elif "'\\t'" in problem:
+            problem = "a tab at the beginning of a line; YAML wants spaces"
+        elif begun := error.context_mark:
+            problem += f" ({error.context}, which began in line {begun.line + 1})"
+        return f"{place}:{error.problem_mark.line + 1}: {problem}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{place}: not a text in UTF-8; save it as UTF-8"
+    if isinstance(error, OmegaConfBaseException):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        bad = str(getattr(error, "value", "") or re.findall(r"'(.*)'|$", str(error))[0])
+        line = next((f":{n}" for n, row in enumerate(lines, 1) if bad and bad in row), "")
+        return f"{place}{line}: {_translated(str(error), REFERENCES) or str(error).splitlines()[0]}"
+    if isinstance(error, RecursionError):
+        return f"{place}: an anchor (&) holds itself"
+    if isinstance(error, OSError):
+        return f"{place}: {error.strerror or 'holds no settings, key: value'}"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "efaults" in text:
+        text = "defaults: must be a list of '- option' or '- group: option'"
+    return f"{place}: {text}"
+
+
+def _missing(error: MissingConfigException, at: provenance.Stopped) -> str:
+    """A group's option, a file of a defaults list or the primary config that is not there."""
+    if error.missing_cfg_file is None:
+        return str(error)
+    asked = str(error.missing_cfg_file)
+    group, _, option = asked.rpartition("/")
+    if "Cannot find primary config" in str(error):
+        there = _options(at.folders, "")
+        return f"--config-name={asked}: no such file{did_you_mean(asked, there)}"
+    options = sorted(error.options or _options(at.folders, group))
+    place = at.place(value=option) or at.place(value=asked) or at.place(value=f"/{asked}")
     hint = did_you_mean(option, options)
-    there = f"there are {', '.join(options)}"
-    return f"{group or 'config'}={option}: no such option{hint} ({there})"
+    listed = f" (there are {', '.join(options)})" if options else ""
+    where = f"{place}: " if place else ""
+    return f"{where}{group or 'config'}={option}: no such option{hint}{listed}"
 
 
-def _unknown_key(error: ConfigCompositionException) -> str:
-    text, cause = str(error), str(error.__cause__ or "")
-    if several := re.search(r"Ambiguous value for argument '([^']+)'", text + cause):
-        return f"{several.group(1)}: several values make a sweep: add -m to the command"
-    found = re.search(r"Could not override '([^']+)'", text)
-    if not found:
-        asked = text.removeprefix("Error merging override ")
-        return f"{asked}: {cause.splitlines()[0]}" if cause else text
-    key = found.group(1)
-    if "No match in the defaults list" in text or "not in struct" in cause + text:
-        return f"{key}: no such key{_nearest(key)}"
-    return f"{key}: {cause.splitlines()[0] if cause else text}"
+def _options(folders: list[Path], group: str) -> list[str]:
+    return [path.stem for folder in folders for path in (folder / group).glob("*.yaml")]
 
 
-def _nearest(key: str) -> str:
+def _wrong_key(error: ConfigCompositionException, at: provenance.Stopped) -> str:
+    text, cause = str(error), str(error.__cause__ or error.__context__ or "")
+    place = ""
+    if inside := re.match(r"In '([^']+)': ", text):
+        file, text = provenance.find(at.folders, inside.group(1)), text[inside.end() :]
+        about = re.search(r"full_key: (\S+)|override '([^'@]+)", text)
+        end = next(filter(None, about.groups()), "") if about else ""
+        place = f"{at.place(key=end, of=file)}: " if file else ""
+    if said := _translated(text, SAYINGS) or _translated(cause, SAYINGS):
+        return place + said
+    gone = re.search(r"^Could not (?:override|delete)[^']*'([^'=]*)", text)
+    if gone and not gone.group(1):
+        return f"{at.word or '='}: {FORM}"
+    if gone:
+        return f"{place}{gone.group(1)}: no such key{_nearest(gone.group(1), at.folders)}"
+    asked = text.removeprefix("Error merging override ").splitlines()[0] if text else ""
+    if group := re.match(r"Override (\S+) looks like a config group", asked):
+        groups = {path.name for folder in at.folders for path in folder.glob("[!_]*/")}
+        hint = did_you_mean(provenance.key_of(group.group(1)), groups)
+        return f"{group.group(1)}: no such group{hint}"
+    problem = cause or text
+    if key := re.search(r"Key '(.+?)' (?:is )?not in ", problem):
+        named = re.search(r"full_key: (\S+)", problem)
+        full = named.group(1) if named else key.group(1)
+        return f"{place}{full}: no such key{_nearest(full, at.folders)}"
+    if cause and not place and (said := _translated(cause, REFERENCES)):
+        return f"{asked}: {said}"
+    said = _translated(problem, VALUES) or problem.splitlines()[0]
+    about = re.search(r"full_key: (\S+)", problem)
+    return f"{place}{about.group(1) if place and about else asked}: {said}"
+
+
+def _translated(text: str, table: tuple[tuple[str, str], ...]) -> str | None:
+    for pattern, ours in table:
+        if found := re.search(pattern, text, re.MULTILINE):
+            return ours.format(*found.groups())
+    return None
+
+
+def _reference(error: OmegaConfBaseException) -> str:
+    """A value that refers to another one and cannot be resolved."""
+    text = str(error)
+    key = getattr(error, "full_key", None) or provenance.Stopped(error).refers
+    said = _translated(text, REFERENCES) or _translated(text, VALUES) or text.splitlines()[0]
+    gone = re.search(r"Interpolation key '(.+?)' not found", text)
+    hint = _nearest(gone.group(1), []) if gone else ""
+    return f"{f'{key}: ' if key else ''}{said}{hint}{_set_by(key)}"
+
+
+def _nearest(key: str, folders: list[Path]) -> str:
     """The key that is spelt alike, has the same last word, or belongs to another option."""
     owners: dict[str, list[str]] = {}
-    for path in sorted(conf_folder().rglob("*.yaml")):
-        for known in _keys_in(path):
-            owners.setdefault(known, []).append(f"{path.parent.name}={path.stem}")
+    for folder in dict.fromkeys([conf_folder(), *folders]):
+        for path in sorted(folder.rglob("*.yaml")):
+            for known in _keys_in(path, folder):
+                owners.setdefault(known, []).append(f"{path.parent.name}={path.stem}")
     if key in owners:
-        return f" in what is chosen; it belongs to {' or '.join(owners[key])}"
+        some, more = owners[key][:4], len(owners[key]) - 4
+        listed = " or ".join(some) + (f" or {more} more" if more > 0 else "")
+        return f" in what is chosen; it belongs to {listed}"
     if hint := did_you_mean(key, owners):
         return hint
     last = key.rpartition(".")[2]
@@ -90,11 +252,14 @@ def _nearest(key: str) -> str:
     return f"; did you mean '{same[0]}'?" if same else ""
 
 
-def _keys_in(path: Path) -> Iterator[str]:
+def _keys_in(path: Path, folder: Path) -> Iterator[str]:
     """The dotted keys that one option's file sets, and its group."""
-    group = path.parent.relative_to(conf_folder()).as_posix()
-    text = path.read_text(encoding="utf-8")
-    node = OmegaConf.create(text)
+    group = path.parent.relative_to(folder).as_posix()
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = OmegaConf.create(text)
+    except Exception:  # a broken file beside the one that is asked for
+        return
     if group.startswith("hydra") or not isinstance(node, DictConfig):
         return
     at_top = group == "." or text.startswith("# @package _global_")

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from regraft import trust
-from regraft.complaints import told_by_a_resolver
+from regraft import provenance, trust
+from regraft.complaints import explain, told_by_a_resolver
 from regraft.errors import RegraftError, did_you_mean
 
 # The questions that every job has an answer to.
@@ -42,6 +42,7 @@ PLAIN: dict[str, Any] = {
 }
 # And the nodes that are read besides, or may be.
 READ = (*GROUPS, *PLAIN, "loader", "logger", "callbacks", "strategy", "quadrant")
+OVERLAYS = ("preset", "sweep", "debug")  # groups whose files set other groups' keys
 OURS = {  # pydantic's words
     "a valid integer": "an integer",
     "a valid string": "text",
@@ -69,8 +70,10 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
     text = OmegaConf.to_yaml(cfg)
     for key in map(str, cfg):
         if key not in READ and f"${{{key}" not in text:
-            hint = did_you_mean(key, READ)
-            yield RegraftError(f"{key}: no such key, nothing reads it{hint}", key=key)
+            yield RegraftError(f"{key}: no such key, nothing reads it{_why_there(key)}", key=key)
+    for group in GROUPS:
+        if not isinstance(node := cfg.get(group), DictConfig) or "_target_" not in node:
+            yield RegraftError(_no_option(group), key=group)
     plain = resolved(cfg)
     for key, node in plain.items():
         try:
@@ -81,11 +84,21 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
         yield from _check_node(key, node)
     for key, expected in PLAIN.items():
         yield from _check_type(key, plain[key], expected)
-    for group in GROUPS:
-        if group not in cfg or not isinstance(cfg[group], DictConfig):
-            yield RegraftError(f"{group}: no option is chosen; add {group}=<option>", key=group)
     if isinstance(cfg.seed, int) and not 0 <= cfg.seed < 2**32:
         yield RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295", key="seed")
+
+
+def _why_there(key: str) -> str:
+    if key in OVERLAYS:
+        return "; a file of this group begins with '# @package _global_', on its first line"
+    return did_you_mean(key, READ)
+
+
+def _no_option(group: str) -> str:
+    """What is wrong where a group has no `_target_`."""
+    if file := provenance.chosen(group):
+        return f"{group}: must be settings with a _target_, as {provenance.shown(file)} should give"
+    return f"{group}: no option is chosen; add {group}=<option>"
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -95,7 +108,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         if told := told_by_a_resolver(error):
             raise told from error
-        raise RegraftError(f"config: {str(error).splitlines()[0]}") from error
+        raise RegraftError(explain(error)) from error
     assert isinstance(plain, dict)
     return typing.cast(dict[str, Any], plain)
 

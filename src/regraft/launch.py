@@ -123,6 +123,7 @@ def guard(main: Callable[[], Any]) -> None:
     # Memory for a tensor in pages of 2 MB, not of 4 kB: to fill a batch of 64 images for the first
     # time, and it is new in every step, then takes a third of the time. Linux only.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    warnings.filterwarnings("error", "provider=hydra.searchpath")  # Hydra only warns of no folder
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
     code = 0
     try:

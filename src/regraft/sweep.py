@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from regraft import searchpath
 from regraft.masking import in_text
 from regraft.paths import SWEEP
+from regraft.provenance import words_of
 
 started: list[Path] = []  # folders of the sweeps that this process has started
 
@@ -40,7 +41,7 @@ class SweepProgress(Callback):
         folder = Path(config.hydra.sweep.dir)
         if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
             jobs = json.loads((folder / SWEEP).read_text())["jobs"]
-            words = in_text(" ".join(config.hydra.overrides.task))
+            words = in_text(" ".join(words_of(config.hydra)))
             many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
             left = _time_left(folder, jobs) if jobs else ""
             print(f"\njob {config.hydra.job.num}{many}: {words}{left}", flush=True)
@@ -76,7 +77,7 @@ def each_value_once(config: DictConfig) -> Iterator[list[str]]:
 def _overrides(config: DictConfig) -> list[Override]:
     """Of a sweep: those of `hydra.sweeper.params`, unless the command line has another."""
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    parsed = OverridesParser.create().parse_overrides([*words, *words_of(config.hydra)])
     return list({override.get_key_element(): override for override in parsed}.values())
 
 

@@ -31,6 +31,7 @@ from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.masking import masked
 from regraft.paths import write_in_place, write_whole
+from regraft.provenance import words_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Job:
         return cls(
             folder=Path(hydra.runtime.output_dir),
             choices=dict(choices),
-            overrides=tuple(hydra.overrides.task),
+            overrides=tuple(words_of(hydra)),
             sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
         )

@@ -1,0 +1,188 @@
+"""Where a value of the config comes from: a word of the command line, or a line of a file.
+
+Composing is Hydra's; which files it took, and in which order, is asked of Hydra again. Nothing here
+is needed while all is well, so it may take a tenth of a second.
+"""
+
+import re
+import traceback
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.default_element import ResultDefault
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import Node, OmegaConf
+
+from regraft.paths import conf_folder
+
+
+class Entry(NamedTuple):
+    """One key of a YAML file."""
+
+    key: str  # dotted, as seen from the top of the file; "" is the file's own mapping
+    line: int  # counted from 1
+    text: str | None  # the value as written, None for a list or a mapping
+
+
+def origin(key: str) -> str:
+    """Who set a key of the job that Hydra is running, or if nobody did, who set what it is in.
+
+    "on the command line", "conf/head/mlp.yaml:3", or "" where no job is running.
+    """
+    if not HydraConfig.initialized():
+        return ""
+    hydra = HydraConfig.get()
+    params = (hydra.sweeper.get("params") or {}).keys()
+    choices = hydra.runtime.choices
+    for word in map(key_of, words_of(hydra)):
+        inside = key.startswith(f"{word}.") and word not in choices
+        if (word == key or inside) and word not in params:
+            return "on the command line"
+    key = f"hydra.sweeper.params.{key}" if key in params else key
+    layers = list(_layers(hydra))
+    while key:  # of an absent key, who set what it should be in
+        if places := [at for layer in layers for at in _places(*layer, key)]:
+            own = [at for at, is_option in places if is_option]
+            return own[-1] if own else places[-1][0]
+        key = key.rpartition(".")[0]
+    return ""
+
+
+def _places(path: Path, package: str, key: str) -> Iterator[tuple[str, bool]]:
+    """The lines of a file that set a key; True for the file that is the key's own option."""
+    for entry in entries(path):
+        if key == ".".join(filter(None, (package, entry.key))):
+            yield shown(path, entry.line), entry.key == ""
+
+
+def chosen(group: str) -> Path | None:
+    """The file of the option that is chosen for a group of the running job, if there is one."""
+    option = HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
+    return find(_roots_of_job(HydraConfig.get()), f"{group}/{option}") if option else None
+
+
+def words_of(hydra: Any) -> list[str]:
+    """The words of the command line that made a job; a ${…} in them is not resolved."""
+    return [str(word) for word in OmegaConf.to_container(hydra.overrides.task, resolve=False)]
+
+
+def key_of(word: str) -> str:
+    """The key or group that a word of the command line is about.
+
+    >>> key_of("++optimizer.lr=3")
+    'optimizer.lr'
+    """
+    return re.sub(r"^[+~]*", "", word).partition("=")[0].partition("@")[0].strip()
+
+
+def _layers(hydra: Any) -> Iterator[tuple[Path, str]]:
+    """The files of a job in the order in which they were merged, each with its package."""
+    search = ConfigSearchPathImpl()
+    for source in hydra.runtime.config_sources:
+        search.append(source.provider, f"{source.schema}://{source.path}")
+    words = [*hydra.overrides.hydra, *words_of(hydra)]
+    found = ConfigLoaderImpl(search).compute_defaults_list(
+        hydra.job.config_name, words, RunMode.RUN
+    )
+    roots = _roots_of_job(hydra)
+    default: ResultDefault
+    for default in found.defaults:
+        if path := find(roots, str(default.config_path)):
+            yield path, default.package or ""
+
+
+def _roots_of_job(hydra: Any) -> list[Path]:
+    return roots((source.schema, source.path) for source in hydra.runtime.config_sources)
+
+
+def roots(sources: Any) -> list[Path]:
+    """The folders of a search path, given as pairs of scheme and path; the first has precedence."""
+    found = []
+    for scheme, path in sources:
+        if scheme == "file":
+            found.append(Path(path))
+        elif scheme == "pkg":
+            try:
+                found.append(Path(str(resources.files(path.replace("/", ".")))))
+            except (ImportError, TypeError, ValueError):
+                continue
+    return found
+
+
+def find(folders: list[Path], config: str) -> Path | None:
+    """The file of a config such as `head/mlp`."""
+    name = config.removesuffix(".yaml").strip("/")
+    return next((p for f in folders if (p := f / f"{name}.yaml").is_file()), None)
+
+
+def entries(path: Path) -> list[Entry]:
+    """Every key of a YAML file with its line; none of a file that cannot be read."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    return [] if root is None else [Entry("", root.start_mark.line + 1, None), *_walk(root, "")]
+
+
+def _walk(node: yaml.Node, prefix: str, depth: int = 0) -> Iterator[Entry]:
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(str(key.value), key.start_mark.line, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(str(i), item.start_mark.line, item) for i, item in enumerate(node.value)]
+    else:
+        return
+    for name, line, value in pairs:
+        text = value.value if isinstance(value, yaml.ScalarNode) else None
+        yield Entry(f"{prefix}{name}", line + 1, text)
+        if depth < 20:  # an anchor may hold itself
+            yield from _walk(value, f"{prefix}{name}.", depth + 1)
+
+
+def shown(path: Path, line: int | None = None) -> str:
+    """A file as a person would name it, from the current folder or from the shipped YAML."""
+    for base, prefix in ((Path.cwd(), ""), (conf_folder().resolve(), "conf/")):
+        if path.resolve().is_relative_to(base):
+            path = Path(prefix, path.resolve().relative_to(base))
+            break
+    return str(path) if line is None else f"{path}:{line}"
+
+
+class Stopped:
+    """What Hydra was doing when an error stopped it, read off the stack."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.folders: list[Path] = []  # where it looked for files
+        self.reading: Path | None = None  # the file that it was reading
+        self.loaded: list[Path] = []  # files that it had read
+        self.word: str | None = None  # the word of the command line that it was looking at
+        self.refers = ""  # the key of the ${…} that it was resolving
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            names = frame.f_locals
+            for value in [*names.values()]:
+                if not self.refers and isinstance(value, Node) and "_val" in vars(value):
+                    self.refers = value._get_full_key(None) if value._is_interpolation() else ""
+                if isinstance(value, IConfigRepository):
+                    sources = [(s.scheme(), s.path) for s in value.get_sources()]
+                    self.folders = roots(sources)
+                    names_read = [k.partition("=")[2] for k in getattr(value, "cache", ())]
+                    read = [find(self.folders, name) for name in names_read]
+                    self.loaded = [path for path in read if path]
+            if frame.f_code.co_name == "load_config" and "config_path" in names:
+                self.reading = find(self.folders, str(names["config_path"]))
+            if word := getattr(names.get("override"), "input_line", None):
+                self.word = str(word)
+
+    def place(self, *, key: str = "", value: str | None = None, of: Path | None = None) -> str:
+        """The line of a loaded file that holds an entry with the end of this key, and value."""
+        for path in [of] if of else self.loaded:
+            for entry in entries(path):
+                if entry.key.endswith(key) and (value is None or entry.text == value):
+                    return shown(path, entry.line)
+        return shown(of) if of else ""
