@@ -15,7 +15,7 @@ from regraft.errors import RegraftError
         ),
         (
             ValueError("Config group override must be a string or a list. Got NoneType"),
-            "null is no option of a group; to switch one off choose none, as in augment=none",
+            "an option of a group is a word; to switch one off choose none: augment=none",
         ),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero; debug=on shows where"),
     ],

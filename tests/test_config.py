@@ -1,11 +1,15 @@
+import copy
+from functools import cache
 from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Gt
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from regraft import config, trust
 from regraft.errors import RegraftError
+from regraft.paths import conf_folder
 
 
 def thing(fact, *, rate: Annotated[float, Gt(0)], kind: Literal["a", "b"] = "a", note: str = ""):
@@ -13,10 +17,6 @@ def thing(fact, *, rate: Annotated[float, Gt(0)], kind: Literal["a", "b"] = "a",
     if note == "user":
         raise RegraftError("told the user")
     return fact, rate, kind
-
-
-def nothing():
-    """What the other groups hold."""
 
 
 HERE = f"{__name__}.thing"
@@ -27,14 +27,17 @@ def trusted(monkeypatch):
     monkeypatch.setattr(trust, "users", lambda: (f"{__name__.partition('.')[0]}.",))
 
 
+@cache
+def shipped():
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return compose("config", ["output_dir=x"])
+
+
 def job(**node):
-    node = {"_target_": "regraft.head.mlp", "hidden": 8, "dropout": 0.1} | node
-    plain = {"seed": 0, "output_dir": "x", "tags": [], "compile": None}
-    return OmegaConf.create(
-        plain
-        | {group: {"_target_": f"{__name__}.nothing"} for group in config.GROUPS}
-        | {"head": node}
-    )
+    cfg = copy.deepcopy(shipped())
+    OmegaConf.set_struct(cfg, False)
+    cfg.head = {"_target_": "regraft.head.mlp", "hidden": 8, "dropout": 0.1} | node
+    return cfg
 
 
 def test_a_right_job_passes():
@@ -163,9 +166,11 @@ def test_trust_is_in_the_module_that_defines_and_reaches_into_lists(node, monkey
     with pytest.raises(RegraftError, match="not from a trusted module"):
         config.build(OmegaConf.create(node))
     with pytest.raises(RegraftError, match="not from a trusted module|makes no Head"):
-        config.check(OmegaConf.create({"seed": 0, "output_dir": "x", "head": node}))
+        cfg = job()
+        cfg.head = node
+        config.check(cfg)
 
 
 def test_an_interpolation_that_leads_nowhere_is_one_line():
-    with pytest.raises(RegraftError, match="config: "):
+    with pytest.raises(RegraftError, match="a: refers to nowhere, which there is not"):
         config.resolved(OmegaConf.create({"a": "${nowhere}"}))
