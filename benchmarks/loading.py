@@ -125,7 +125,8 @@ class _Regraft:
 def source(folder: Path) -> Source:
     """The folder with one image in a hundred split off for val and for test each."""
     division = {"val_fraction": 0.01, "test_fraction": 0.01, "split_seed": 0, "fold": None}
-    rest = {"folds": 5, "per_class": None, "fraction": None, "on_error": "fail"}
+    rest = {"folds": 5, "per_class": None, "fraction": None}
+    rest |= {"on_error": "fail", "follow_links": False}
     return image_folder(0, root=str(folder), **division, **rest)
 
 

@@ -6,25 +6,26 @@ import pytest
 from regraft import masking
 from regraft.masking import MASK, Formatter, in_text, is_secret, masked
 
-
-@pytest.mark.parametrize(
-    "key",
-    ["token", "hf_token", "HF_TOKEN", "api_key", "apikey", "accessKey", "client-secret", "password"]
-    + ["aws_secret_access_key", "data.credentials.user", "db_passwd", "private_key"],
+SECRET = (
+    "token hf_token HF_TOKEN api_key apikey accessKey client-secret password private_key "
+    "aws_secret_access_key data.credentials.user db_passwd"
 )
+ORDINARY = (
+    "tokens num_tokens tokenizer monitor keys key label_column secretary author passes "
+    "class_token_pool backbone_ratio keep monkey"
+)
+
+
+@pytest.mark.parametrize("key", SECRET.split(" "))
 def test_what_is_a_secret_by_its_key(key):
     assert is_secret(key)
-    assert masked({key: "abc"}) in ({key: MASK}, {key: MASK})
+    assert masked({key: "abc"}) == {key: MASK}
     assert masked({"node": {key: ["abc", 3, None, True]}}) == {
         "node": {key: [MASK, MASK, None, True]}
     }
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["tokens", "num_tokens", "tokenizer", "monitor", "keys", "key", "label_column", "secretary"]
-    + ["author", "passes", "class_token_pool", "backbone_ratio", "keep", "monkey"],
-)
+@pytest.mark.parametrize("key", ORDINARY.split(" "))
 def test_ordinary_keys_are_left_alone(key):
     config = {key: "val/acc", "more": {key: 3}}
     assert masked(config) == config

@@ -16,6 +16,7 @@ from regraft.data.folders import image_folder
 from regraft.data.images import Images
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
+from regraft.escaping import from_csv
 from regraft.facts import Facts
 from regraft.fingerprint import fingerprint
 from regraft.jobs import read_answers
@@ -38,7 +39,8 @@ def put(folder, count, *, suffix=".png"):
 
 def load(root, seed=0, **changes):
     choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
-    choices |= {"fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
+    choices |= {"fold": None, "folds": 5, "fraction": None}
+    choices |= {"on_error": "fail", "follow_links": False}
     return image_folder(seed, root=str(root), **(choices | changes))
 
 
@@ -138,10 +140,19 @@ def test_links_may_lead_to_images_and_never_in_a_circle(root, tmp_path):
     (root / "cat" / "self").symlink_to(root / "cat" / "self")
     (root / "cat" / "deep").mkdir()
     (root / "cat" / "deep" / "back").symlink_to(root / "cat")
-    source = load(root)
+    assert f"{root / 'dog'} is a link that leads out of {root}, to " in one_line(root)
+    source = load(root, follow_links=True)
 
     assert source.classes == ("cat", "dog")
     assert sum(len(split) for split in splits(source)) == 8
+
+
+def test_links_within_the_folder_are_followed_as_ever(root):
+    for name in ("cat", "dog"):
+        put(root / name, 4)
+    (root / "cat" / "same.png").symlink_to("../dog/0.png")
+    (root / "cat" / "README").symlink_to("/etc/hostname")  # which is not read
+    assert sum(len(split) for split in splits(load(root))) == 9
 
 
 def test_links_lead_to_images_and_say_where_they_lead_nowhere(root, tmp_path, caplog):
@@ -151,7 +162,8 @@ def test_links_lead_to_images_and_say_where_they_lead_nowhere(root, tmp_path, ca
     (root / "cat" / "link.png").symlink_to(tmp_path / "elsewhere" / "0.png")
     (root / "cat" / "lost.png").symlink_to(tmp_path / "gone.png")
     (root / "fox").symlink_to(tmp_path / "unmounted")
-    source = load(root)
+    assert f"{root / 'cat' / 'link.png'} is a link that leads out" in one_line(root)
+    source = load(root, follow_links=True)
 
     assert source.classes == ("cat", "dog")
     images = [path for split in splits(source) for path in split.images]
@@ -205,9 +217,9 @@ def test_names_may_hold_anything(root, tmp_path):
     write_predictions(tmp_path / "p.csv", images, {"test": (shares, images.labels("test"))})
     with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header[4:] == [f"p_{name}" for name in source.classes]
-    assert [row[1] for row in rows] == list(source.test.names)
-    assert [row[2] for row in rows] == list(source.classes)
+    assert list(map(from_csv, header[4:])) == [f"p_{name}" for name in source.classes]
+    assert [from_csv(row[1]) for row in rows] == list(source.test.names)
+    assert [from_csv(row[2]) for row in rows] == list(source.classes)
     labels, guesses, classes = read_test(tmp_path / "p.csv")
     assert (labels, guesses, classes) == ([*range(len(NAMES))],) * 2 + (list(source.classes),)
     assert read_answers(tmp_path / "p.csv").correct.all()

@@ -50,7 +50,8 @@ def photos(tmp_path):
 
 def from_folder(root):
     choices = {"val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0, "per_class": None}
-    choices |= {"fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
+    choices |= {"fold": None, "folds": 5, "fraction": None}
+    choices |= {"on_error": "fail", "follow_links": False}
     return image_folder(0, root=str(root), **choices)
 
 

@@ -30,7 +30,8 @@ def load(path, **changes):
     columns = {"path_column": "path", "label_column": "label"}
     columns |= {"split_column": None, "group_column": None}
     choices = {"root": None, "val_fraction": 0.2, "test_fraction": 0.2, "split_seed": 0}
-    choices |= {"per_class": None, "fold": None, "folds": 5, "fraction": None, "on_error": "fail"}
+    choices |= {"per_class": None, "fold": None, "folds": 5, "fraction": None}
+    choices |= {"on_error": "fail", "follow_links": False}
     return manifest(0, path=str(path), **(columns | choices | changes))
 
 
@@ -222,11 +223,12 @@ def test_what_is_said_of_a_path_that_leads_out_can_be_followed(table, tmp_path):
         (("new.png", " "), "row 31: the label is empty"),
         (("class 2 1.png", "class 2"), "rows 12 and 31: 'class 2 1.png' is listed twice"),
         (("../out.png", "class 2"), "row 31: '../out.png' leads out of"),
+        (("/etc/out.png", "class 2"), "row 31: '/etc/out.png' leads out of"),
         (("new.png", "class 2", "more"), "more fields than there are columns"),
     ],
 )
 def test_a_wrong_row_is_named(table, row, message):
-    assert message in one_line(table([*ROWS, row], skip=("../out.png",)))
+    assert message in one_line(table([*ROWS, row], skip=("../out.png", "/etc/out.png")))
 
 
 def test_one_letter_is_one_however_it_is_written(table, tmp_path):
@@ -329,3 +331,24 @@ def test_a_path_that_is_no_table_is_one_line(table, tmp_path):
     table(ROWS)
     assert "is a folder; give a table of images, or data=image_folder" in one_line(tmp_path)
     assert one_line(tmp_path / "bird.csv").endswith("did you mean 'birds.csv'?")
+
+
+@pytest.mark.parametrize("at", ["7.png", "images"])
+def test_a_link_that_leads_out_is_refused_unless_it_is_meant(table, tmp_path, at):
+    path = table([(f"set/images/{n}.png", "ab"[n % 2]) for n in range(20)])
+    listed = tmp_path / "set" / "list.csv"
+    listed.write_text(path.read_text().replace("set/", ""))
+    link = tmp_path / "set" / "images" / "7.png" if at == "7.png" else tmp_path / "set" / "images"
+    link.rename(tmp_path / at)
+    link.symlink_to(tmp_path / at)
+    message = one_line(listed)
+    assert message.startswith(f"{link} is a link that leads out of {tmp_path / 'set'}, to ")
+    assert len(load(listed, follow_links=True).train) == 12
+
+
+def test_absolute_paths_may_lie_in_the_root(table, tmp_path):
+    path = table([(f"{n}.png", "ab"[n % 2]) for n in range(20)])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(f"{tmp_path}/{line}" for line in lines[1:])]))
+    assert load(path).train.names[0].endswith(".png")
+    assert "/" not in load(path).train.names[0]

@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -449,3 +450,26 @@ def test_processes_that_race_download_once(served, server, tmp_path):
         job.join()
     assert len(set(counts)) == 1, counts
     assert len(server.asked) == ONCE
+
+
+@pytest.mark.parametrize("member", ["../canary", "{}/canary", "link"])
+def test_no_member_of_an_archive_lands_outside(tmp_path, member):
+    """The payload works: without the filter, Python 3.11 puts all three where they want to be."""
+    archive, inside = tmp_path / "set.tar", tmp_path / "inside"
+    inside.mkdir()
+    with tarfile.open(archive, "w") as tar:
+        info = tarfile.TarInfo(member.format(tmp_path))
+        if member == "link":
+            info.type, info.linkname = tarfile.SYMTYPE, "../canary"
+        tar.addfile(info)
+    with (
+        tarfile.open(archive) as tar,
+        room.unpacked_inside(),
+        suppress(tarfile.FilterError),
+    ):
+        tar.extractall(inside)
+    assert not (tmp_path / "canary").exists()
+    assert not (inside / "link").is_symlink()
+    with tarfile.open(archive) as tar:
+        tar.extractall(inside, filter="fully_trusted")
+    assert (tmp_path / "canary").exists() or (inside / "link").is_symlink()

@@ -37,6 +37,7 @@ def image_folder(
     *,
     root: str,
     on_error: OnError,
+    follow_links: bool,
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -50,7 +51,8 @@ def image_folder(
     What is missing of val and test is split off train, by class. The training classes, in natural
     order, are the classes; val and test must not know others. With `on_error` "skip", files that
     cannot be read are left out before anything is split off. Raises RegraftError for a folder that
-    is not one of these, naming the folder or the class, and for a class without readable images.
+    is not one of these, naming the folder or the class, for a class without readable images, and
+    unless `follow_links` for a link that leads out of the folder.
     """
     base = _existing(root)
     division = subset.Division(
@@ -60,7 +62,8 @@ def image_folder(
         fold=fold,
         folds=folds,
     )
-    whole = _image_folder(base, division, on_error, _state(base))
+    state = _state(base, None if follow_links else base.resolve())
+    whole = _image_folder(base, division, on_error, state)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
@@ -81,19 +84,22 @@ def _image_folder(
     return Source(base.resolve().name, classes, skipped=skipped, **splits)
 
 
-def _state(base: Path) -> tuple[tuple[Path, int], ...]:
-    """What differs once a file or a folder is added anywhere below, or taken away."""
-    return tuple((path, path.stat().st_mtime_ns) for path in _folders(base, set()))
+def _state(base: Path, home: Path | None) -> tuple[tuple[Path, int], ...]:
+    """What differs once a file or a folder is added anywhere below, or taken away.
+
+    Raises RegraftError for a link that leads out of `home`.
+    """
+    return tuple((path, path.stat().st_mtime_ns) for path in _folders(base, set(), home))
 
 
-def _folders(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _folders(folder: Path, seen: set[tuple[int, int]], home: Path | None) -> Iterator[Path]:
     """The folder and all below it; each real folder is entered once."""
     if (identity := _identity(folder)) in seen:
         return
     seen.add(identity)
     yield folder
-    for path in _subfolders(folder):
-        yield from _folders(path, seen)
+    for path in _subfolders(folder, home):
+        yield from _folders(path, seen, home)
 
 
 @dataclass(frozen=True)
@@ -274,9 +280,9 @@ def _files(layout: _Layout, classes: tuple[str, ...], base: Path) -> Split:
     return Split(paths, labels, names)
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path, home: Path | None = None) -> list[Path]:
     """The folders in it, in natural order; most folders have many files and no folder."""
-    folders = [path for path, is_folder in _listed(folder) if is_folder]
+    folders = [path for path, is_folder in _listed(folder, home) if is_folder]
     return sorted(folders, key=lambda path: natural(path.name))
 
 
@@ -285,17 +291,40 @@ def _entries(folder: Path) -> dict[Path, bool]:
     return dict(sorted(_listed(folder), key=lambda item: natural(item[0].name)))
 
 
-def _listed(folder: Path) -> list[tuple[Path, bool]]:
-    """The same in no order. Only links need a look at the disk; to nowhere they are no folders."""
+def _listed(folder: Path, home: Path | None = None) -> list[tuple[Path, bool]]:
+    """The same in no order. Only links need a look at the disk; to nowhere they are no folders.
+
+    Raises RegraftError for one that leads to a folder or to an image outside of `home`.
+    """
     try:
         with os.scandir(folder) as entries:
-            return [
-                (path, path.is_dir() if entry.is_symlink() else entry.is_dir())
-                for entry in entries
-                if _is_ours(entry.name) and (path := folder / entry.name)
+            ours = [entry for entry in entries if _is_ours(entry.name)]
+            links = {entry.name for entry in ours if entry.is_symlink()}
+            found = [
+                (path, path.is_dir() if entry.name in links else entry.is_dir())
+                for entry in ours
+                if (path := folder / entry.name)
             ]
+        if home is not None:
+            for path, is_folder in found if links else ():
+                if path.name in links and (is_folder or path.suffix.lower() in EXTENSIONS):
+                    refuse_link_out(path, home)
+        return found
     except OSError as error:
         raise RegraftError(f"{folder} cannot be read: {error.strerror}") from error
+
+
+def refuse_link_out(path: Path, home: Path) -> None:
+    """Raises RegraftError for a path that is, or is behind, a link that leads out of a folder."""
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # to nowhere, or to itself: nothing will be read
+        return
+    if not real.is_relative_to(home):
+        raise RegraftError(
+            f"{path} is a link that leads out of {home}, to {real}; remove it, or set "
+            "data.follow_links=true if it is meant"
+        )
 
 
 def _is_ours(name: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from regraft.data import subset
+from regraft.data.folders import refuse_link_out
 from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
     SPLITS,
@@ -35,6 +36,7 @@ def manifest(
     path: str,
     root: str | None,
     on_error: OnError,
+    follow_links: bool,
     path_column: str,
     label_column: str,
     split_column: str | None,
@@ -49,10 +51,11 @@ def manifest(
 ) -> Source:
     """The images that a CSV or Parquet file lists, with a label each.
 
-    Paths are relative to `root`, or else to the file's folder. What is missing of val and test is
-    split off train by class; images of one group (a patient, a burst of photographs) always stay
-    together. With `on_error` "skip", images that cannot be read are left out first. Raises
-    RegraftError, naming the row or the column, for a table that is wrong.
+    Paths lie in `root`, or else in the file's folder; links out of it are refused unless
+    `follow_links`. What is missing of val and test is split off train by class; images of one
+    group (a patient, a burst of photographs) always stay together. With `on_error` "skip", images
+    that cannot be read are left out first. Raises RegraftError, naming the row or the column, for
+    a table that is wrong.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -77,7 +80,7 @@ def manifest(
         fold=fold,
         folds=folds,
     )
-    whole = _manifest(file, base, columns, division, on_error, state)
+    whole = _manifest(file, base, columns, division, on_error, follow_links, state)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
@@ -88,6 +91,7 @@ def _manifest(
     columns: Columns,
     division: subset.Division,
     on_error: OnError,
+    follow_links: bool,
     state: object,
 ) -> Source:
     """The table, which is not read again as long as the file is in the same `state`."""
@@ -99,6 +103,8 @@ def _manifest(
         rows, paths, skipped = _readable(rows, paths, file)
     else:
         _refuse_absent(rows, paths, base, file)
+    if not follow_links:
+        _refuse_links_out(paths, base.resolve())
     indices = _given_splits(rows, file)
     named = f"{', '.join(indices)} as column '{columns.split}' says"
     _log.info("%s: %s", file, named if any(row.split for row in rows) else "it names no splits")
@@ -138,10 +144,10 @@ def _groups(names: list[str | None]) -> np.ndarray | None:
 
 
 def _without_detours(rows: list[Row], base: Path, file: Path) -> list[Row]:
-    """The rows with paths free of `..`; RegraftError for one that leads out of `base`."""
+    """The rows with paths from `base` on; RegraftError for one that leads out of it."""
     straight = []
     for row in rows:
-        if ".." in Path(row.path).parts:
+        if ".." in Path(row.path).parts or Path(row.path).is_absolute():
             path = os.path.relpath(base / row.path, base)
             if Path(path).parts[:1] == ("..",):
                 above = os.path.commonpath([(base / r.path).parent.resolve() for r in rows])
@@ -164,6 +170,15 @@ def _files(rows: list[Row], base: Path, file: Path) -> tuple[Path, ...]:
             raise RegraftError(f"{file}, {twice}: '{row.path}' is listed twice; keep one")
         seen[path] = row.number
     return tuple(seen)
+
+
+def _refuse_links_out(paths: tuple[Path, ...], home: Path) -> None:
+    """Raises RegraftError for an image that a link puts into the folder from elsewhere."""
+    for folder in dict.fromkeys(path.parent for path in paths):
+        refuse_link_out(folder, home)
+    for path in paths:
+        if path.is_symlink():
+            refuse_link_out(path, home)
 
 
 def _readable(

@@ -10,14 +10,20 @@ from typing import Literal
 from PIL import UnidentifiedImageError
 from PIL import __version__ as pillow
 
-from regraft.data.transforms import READER, UnreadableImageError, decode, no_warnings
+from regraft.data.transforms import (
+    MOST_PIXELS,
+    READER,
+    UnreadableImageError,
+    decode,
+    no_warnings,
+)
 from regraft.facts import Facts
 
 OnError = Literal["fail", "skip"]
 
 _log = logging.getLogger(__name__)
 # Why a file cannot be read, or "" if it can.
-_known = Facts[str](f"read by Pillow {pillow}, {READER}")
+_known = Facts[str](f"read by Pillow {pillow}, {READER}, up to {MOST_PIXELS} pixels")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """From an image as people have it to what the weights want to see: mode, size, crop, mean, std."""
 
 import math
+import re
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from regraft.errors import RegraftError
 READER = 2  # of how images are read and fitted; with another number, nothing kept is known
 _INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
 _CROP_MODES = ("center", "squash", "border")
+# More than a phone takes (108 million); as RGB they take 0.4 GB, for each thread that reads. A file
+# of a few kilobytes may hold as many as it likes.
+MOST_PIXELS = 120_000_000
 _LONGEST = 64  # times as long as wide: more of an image is not resized to be cropped off
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,11 +35,13 @@ _UPRIGHT = {
 }  # by EXIF orientation
 Pixels = TypeVar("Pixels", Image.Image, Tensor)
 
-# EPS starts Ghostscript, WMF needs Windows, the others are recognised but have no decoder. By
-# name of the format, not of the file: Pillow looks at the content.
-_NOT_PICTURES = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"}
+# What people have pictures in. Pillow knows more: EPS, for which it starts Ghostscript, and formats
+# that few have ever tried to break. By name of the format, not of the file: Pillow looks at the
+# content.
+_PICTURES = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"}
+_PICTURES |= {"SGI", "TGA", "TIFF", "WEBP"}
 Image.init()
-_FORMATS = sorted(set(Image.OPEN) - _NOT_PICTURES)
+_FORMATS = sorted(_PICTURES & set(Image.OPEN))  # AVIF is not in every build
 EXTENSIONS = frozenset(
     extension for extension, name in Image.registered_extensions().items() if name in _FORMATS
 )
@@ -157,6 +163,8 @@ def decode(path: Path) -> Image.Image:
     """`read_image` for threads, under `no_warnings` of the one that waits for them."""
     try:
         with Image.open(path, formats=_FORMATS) as image:
+            if (pixels := image.width * image.height) > MOST_PIXELS:
+                raise Image.DecompressionBombError(f"it has {pixels} pixels")
             image.load()
             picture = to_rgb(image)
             picture.info = {}  # its tags have been followed; `fit` is not to read them again
@@ -166,7 +174,9 @@ def decode(path: Path) -> Image.Image:
         if isinstance(error, FileNotFoundError):
             reason = "no such file"
         elif isinstance(error, Image.DecompressionBombError):
-            reason, way_out = "too many pixels to be read", "make it smaller or delete it"
+            [pixels] = re.findall(r"\d+", str(error))[:1]
+            reason = f"{int(pixels):,} pixels, more than the {MOST_PIXELS:,} that are read"
+            way_out = "make it smaller or delete it"
         raise UnreadableImageError(
             f"{str(path)!r}: {reason} ({type(error).__name__}); {way_out}, or leave such files out "
             "with data.on_error=skip"
