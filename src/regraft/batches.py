@@ -32,7 +32,8 @@ class Batches:
     ) -> None:
         self.rows, self.labels, self.batch_size = rows, labels, batch_size
         self.passes, self.views = passes, views
-        # Lightning tells what is called `sampler` which epoch it is.
+        # Lightning tells what is called so which epoch it is.
+        self.batch_sampler = None
         self.sampler = (
             Order(len(labels), torch.initial_seed(), weights=weights, start=start)
             if shuffle

@@ -26,6 +26,9 @@ OptimizerFactory = Callable[[Backbone, Plan, nn.Module], Optimizer]
 SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
 
 
+STATES = {"state_dict", "current_model_state"}  # in a checkpoint; the second beside an average
+
+
 class Classifier(pl.LightningModule):
     """Trains `head` on `backbone` as `plan` says, with cross-entropy.
 
@@ -127,17 +130,19 @@ class Classifier(pl.LightningModule):
         checkpoint["regraft"] = self.card
         # What is kept is the same in every epoch: a frozen trunk would fill the disk with copies
         # of itself. The best checkpoint is completed at the end (`complete`).
-        for name in self._kept_tensors():
-            checkpoint["state_dict"].pop(name, None)
+        for part in STATES & checkpoint.keys():
+            for name in self._kept_tensors():
+                checkpoint[part].pop(name, None)
 
     def complete(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         """The same checkpoint with the tensors of kept stages: enough to rebuild the model."""
         own = self.state_dict()
         kept = {name: own[name].cpu() for name in self._kept_tensors() if name in own}
-        return {**checkpoint, "state_dict": {**kept, **checkpoint["state_dict"]}}
+        whole = {part: {**kept, **checkpoint[part]} for part in STATES & checkpoint.keys()}
+        return {**checkpoint, **whole}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["state_dict"] = self.complete(checkpoint)["state_dict"]
+        checkpoint.update(self.complete(checkpoint))
         stored = checkpoint.get("regraft", {}).get("classes", self.card["classes"])
         if stored != self.card["classes"]:
             raise RegraftError(

@@ -74,7 +74,7 @@ def explain(error: BaseException | None) -> str:
     if isinstance(error, RegraftError):
         text += _set_by(error.key)
     elif isinstance(error, KeyboardInterrupt):
-        text = "interrupted"
+        text = text or "interrupted"
     elif found := _composed(error):
         text = found
     elif error is not None and (of_machine := faults.in_words(error)):

@@ -38,6 +38,7 @@ PLAIN: dict[str, Any] = {
     "seed": int,
     "tags": list[str],
     "output_dir": str,
+    "resume": Literal["auto"] | None,
     "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
 }
 # And the nodes that are read besides, or may be.

@@ -14,10 +14,25 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
 from rich.console import Console
 
-from regraft import collect, features, memory, optim, outputs, summary, tracking
+from regraft import (
+    checkpoints,
+    collect,
+    earlier,
+    features,
+    memory,
+    optim,
+    outputs,
+    summary,
+    tracking,
+)
 from regraft.classifier import Classifier, read_best, stack
 from regraft.collect import Collect
 from regraft.config import build, build_once, check, factory, resolved
@@ -25,7 +40,7 @@ from regraft.data.images import Images
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
 from regraft.masking import masked
-from regraft.paths import whole
+from regraft.paths import whole, write_whole
 from regraft.plan import drop_unread, graft
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
@@ -40,6 +55,7 @@ EXPECTED = (
     ".*The number of training batches.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*LeafSpec.*",
+    ".*your dataloader is not resumable.*",  # to Lightning; see streams.py
     ".*lr_scheduler.step.*before.*optimizer.step.*",
 )
 
@@ -51,9 +67,13 @@ def run(cfg: DictConfig) -> float:
     Raises RegraftError for what the user can put right.
     """
     console = Console()
+    if (known := earlier.finished(cfg)) is not None:
+        return known
     with tracking.recording(cfg) as record:
         check(cfg)
         logger = build(cfg.logger, record)
+        config = OmegaConf.to_yaml(masked(resolved(cfg)))
+        write_whole(record.job.folder / earlier.CONFIG, config.encode())
         # Once, unless a batch does not fit into memory and a smaller one is allowed.
         memory.until_it_fits(cfg, record, partial(attempt, record, logger, console))
     summary.show_result(console, record)
@@ -63,7 +83,6 @@ def run(cfg: DictConfig) -> float:
 def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictConfig) -> None:
     """The job itself, from a config that has been checked to a result that is written."""
     folder = record.job.folder
-    OmegaConf.save(masked(resolved(cfg)), folder / "config.yaml")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
     # What there is: a network in stages, and images brought to the size it wants to see.
@@ -122,9 +141,10 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     data = computed.data if computed else images
     if computed is None:
         images.keep_decoded(caching.store, watch)
-    started = time.perf_counter()
+    last, spent = checkpoints.left_by_earlier(trainer, classifier)
+    started = time.perf_counter() - spent
     with keeping_best(trainer, classifier, record):
-        trainer.fit(classifier, datamodule=data)
+        trainer.fit(classifier, datamodule=data, ckpt_path=last, weights_only=True)
     record.add(cost=cost(trainer, classifier, time.perf_counter() - started))
     record.add(cost=features.cost(computed, history.rows))
 
@@ -160,7 +180,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         "logger": logger or False,
         "callbacks": callbacks,
         "default_root_dir": cfg.output_dir,
-        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }

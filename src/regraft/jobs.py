@@ -138,7 +138,7 @@ def load_result(path: Path) -> tuple[dict[str, Any], str | None]:
         return {}, f"result.json is damaged: {error}"
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         return {}, "result.json is damaged: it has no status"
-    if record["status"] == "failed":
+    if record["status"] in ("failed", "interrupted"):
         return record, str(record.get("error") or "failed without a message")
     return record, None if record["status"] == "finished" else NO_RESULT
 

@@ -134,8 +134,8 @@ def guard(main: Callable[[], Any]) -> None:
         main()
     except BrokenPipeError:  # as of `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(explain(stop), file=sys.stderr)
         code = 130
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1

@@ -42,8 +42,10 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
         backbone=choices.get("backbone", ""), data=choices.get("data", "")
     )
     kept = ("choices", "overrides", "sources", "versions", "git")
-    # The id is ours, so that result.json has it before anything can fail: resuming needs it.
-    result["wandb"] = {"id": uuid.uuid4().hex[:8], "project": project, "entity": entity}
+    # The id is ours, and in result.json before anything can happen: who goes on needs it.
+    known = (record.earlier.get("wandb") or {}).get("id")
+    result["wandb"] = {"id": known or uuid.uuid4().hex[:8], "project": project, "entity": entity}
+    record.write()
     start = partial(
         wandb.init,
         project=project,

@@ -26,6 +26,9 @@ def until_it_fits(cfg: DictConfig, record: Record, attempt: Callable[[DictConfig
     the words to add where memory runs out and that is not allowed, or cannot help.
     """
     images = cfg.loader.batch_size * cfg.trainer.accumulate_grad_batches  # in a step
+    while (known := record.earlier.get("halved")) and cfg.loader.batch_size > known["batch_size"]:
+        cfg = halved(cfg, images)  # as the job that this one goes on with has found out
+    record.add(halved=record.earlier.get("halved"))
     while True:
         try:
             return attempt(cfg)

@@ -35,7 +35,8 @@ class Bar(pl.Callback):
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
         self.said = time.monotonic()
         self.progress.start()
-        self.task = self.progress.add_task("training", total=total, status="")
+        done = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # by an earlier job
+        self.task = self.progress.add_task("training", total=total, completed=done, status="")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"

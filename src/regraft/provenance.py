@@ -70,7 +70,8 @@ def chosen(group: str) -> Path | None:
 
 def words_of(hydra: Any) -> list[str]:
     """The words of the command line that made a job; a ${…} in them is not resolved."""
-    return [str(word) for word in OmegaConf.to_container(hydra.overrides.task, resolve=False)]
+    words: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    return list(map(str, words))
 
 
 def key_of(word: str) -> str:

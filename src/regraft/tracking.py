@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import platform
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -28,14 +27,16 @@ from torchmetrics.functional.classification import (
 
 from regraft import __version__, faults, searchpath
 from regraft.complaints import explain
+from regraft.earlier import RESULT, look, shown
 from regraft.errors import RegraftError
+from regraft.interrupt import Stopped, attended
+from regraft.lock import held
 from regraft.masking import masked
 from regraft.paths import write_in_place, write_whole
 from regraft.provenance import words_of
 
 log = logging.getLogger(__name__)
 
-RESULT = "result.json"
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "wandb")
 
 
@@ -48,6 +49,7 @@ class Job:
     overrides: tuple[str, ...]
     sweep: str | None  # name of the sweep it belongs to: date and time
     sources: dict[str, dict[str, str | None]] = field(default_factory=dict)  # that is not shipped
+    whole: Path | None = None  # the folder that is gone on with: the sweep's, or the job's own
 
     @classmethod
     def current(cls) -> "Job":
@@ -65,9 +67,10 @@ class Job:
         return cls(
             folder=Path(hydra.runtime.output_dir),
             choices=dict(choices),
-            overrides=tuple(words_of(hydra)),
+            overrides=tuple(w for w in words_of(hydra) if not w.startswith("resume=")),
             sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
+            whole=Path(hydra.sweep.dir).absolute() if sweeping else None,
         )
 
 
@@ -78,6 +81,7 @@ class Record:
     job: Job
     config: DictConfig
     result: dict[str, Any]
+    earlier: dict[str, Any] = field(default_factory=dict)  # the result that it goes on with
     run: Any = None  # the W&B run, if there is one
     started: float = field(default_factory=time.perf_counter)
 
@@ -145,21 +149,28 @@ def _strict(value: Any) -> Any:
 
 @contextmanager
 def recording(cfg: DictConfig) -> Iterator[Record]:
-    """Record a job, finished or failed: result.json always, W&B closed with the true exit code."""
+    """Record a job, finished or failed: result.json always, W&B closed with the true exit code.
+
+    An interrupted one raises KeyboardInterrupt, which says how to go on.
+    """
     job = Job.current()
-    if (job.folder / RESULT).exists():
-        raise RegraftError(
-            f"{job.folder} holds the result of an earlier run; choose a folder of its own"
-        )
-    record = Record(job, cfg, blank_result(job, cfg))
-    record.write()  # a killed job says that it was running
+    with held(job.folder):
+        earlier = look(job.folder, cfg)
+        record = Record(job, cfg, blank_result(job, cfg), earlier)
+        record.add(resumed=earlier.get("resumed", 0) + 1 if earlier else 0)
+        record.write()  # a killed job says that it was running
+        yield from _recorded(record)
+
+
+def _recorded(record: Record) -> Iterator[Record]:
     try:
-        with _interruptible():
-            _refuse_contradictions(job, cfg)
+        with attended(), _interruptible(record.job):
+            _refuse_contradictions(record.job, record.config)
             yield record
     except BaseException as error:
-        told = faults.of_output(error, job.folder)
-        record.add(status="failed", error=explain(told))
+        told = faults.of_output(error, record.job.folder)
+        interrupted = isinstance(error, KeyboardInterrupt)
+        record.add(status="interrupted" if interrupted else "failed", error=explain(told))
         log.info("failed", exc_info=True)
         if told is error:
             raise
@@ -187,15 +198,14 @@ def _refuse_contradictions(job: Job, cfg: DictConfig) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(job: Job) -> Iterator[None]:
     """Ctrl-C is a KeyboardInterrupt, also where Lightning makes it an exit with code 1."""
     try:
         yield
-    except SIGTERMException as error:
-        raise RegraftError("stopped from outside by a SIGTERM") from error
-    except SystemExit as error:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
-        raise KeyboardInterrupt from error
+    except (KeyboardInterrupt, SystemExit, SIGTERMException, Stopped) as error:
+        when = str(error) if isinstance(error, Stopped) else "interrupted"
+        folder = shown(job.whole or job.folder)
+        raise KeyboardInterrupt(f"{when}; go on with: regraft resume {folder}") from error
 
 
 def _write_last(record: Record) -> None:

@@ -1,0 +1,145 @@
+"""What a job keeps while it trains, so that it can go on as if it had never been stopped."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytorch_lightning as pl
+import torch
+from annotated_types import Gt
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from torchmetrics import Metric
+
+from regraft import streams
+from regraft.interrupt import bell
+from regraft.streams import Start
+
+_log = logging.getLogger(__name__)
+
+
+class Last(Checkpoint):
+    """Keeps last.ckpt: whole, after each epoch, in long ones every so many minutes, and when the
+    job is asked to stop.
+
+    Lightning's checkpoints know nothing of random streams, of metrics that an epoch has gathered
+    so far, of batches that are done, and of an early stop. Lightning calls a `Checkpoint` after
+    all other callbacks.
+    """
+
+    def __init__(self, *, path: str, minutes: Annotated[float, Gt(0)] | None) -> None:
+        self.path, self.minutes = Path(path), minutes
+        self.start: Start | None = None  # of who goes on from what is being written
+        self.found: dict[str, Any] = {}  # what a job before this one has kept
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.began = self.saved = time.monotonic()
+        bell.listen()
+        if self.found:
+            for name, state in self.found["metrics"].items():
+                _put_back(getattr(pl_module, name), state)
+            streams.restore(self.found["streams"])  # last: nothing is drawn from here on
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        due = self.minutes is not None and time.monotonic() - self.saved > 60 * self.minutes
+        if (bell.rung or due) and _is_between(trainer, batch_idx + 1):
+            self._save(trainer, Start(trainer.current_epoch, batch_idx + 1))
+            bell.stop_if_rung(f"at step {trainer.global_step}")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer, Start(trainer.current_epoch + 1))
+        bell.stop_if_rung(f"at step {trainer.global_step}")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        bell.listening = False
+
+    def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
+        bell.listening = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.start is None:  # a checkpoint that is there to be judged
+            return
+        metrics = [(n, m) for n, m in pl_module.named_children() if isinstance(m, Metric)]
+        gathered = {n: [m._update_count, m.metric_state] for n, m in metrics if self.start.batches}
+        checkpoint["resume"] = {
+            "start": tuple(self.start),
+            "stopped": trainer.should_stop,
+            "metrics": gathered,
+            "streams": streams.states(),
+            "fit_s": self.found.get("fit_s", 0.0) + time.monotonic() - self.began,
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Any, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.found = checkpoint["resume"]
+        # Before Lightning asks for the first batches, which is long before it is in their epoch.
+        trainer.datamodule.start = Start(*self.found["start"])
+        trainer.should_stop = self.found["stopped"]
+        for callback in trainer.callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                _move(checkpoint["callbacks"].get(callback.state_key, {}), str(callback.dirpath))
+
+    def _save(self, trainer: pl.Trainer, start: Start) -> None:
+        # Lightning writes into the system's temporary folder and then moves the file, which on
+        # another disk is a copy that may be cut short.
+        unfinished = self.path.with_name(f".{self.path.name}.part")
+        self.start = start
+        trainer.save_checkpoint(unfinished)
+        unfinished.replace(self.path)
+        self.start, self.saved = None, time.monotonic()
+
+
+def _is_between(trainer: pl.Trainer, batches: int) -> bool:
+    """Whether nothing is under way after so many batches of an epoch: a step of several batches,
+    or a validation, which comes next."""
+    every, validated = trainer.accumulate_grad_batches, trainer.val_check_batch
+    return bool(batches % every == 0 and validated and batches % validated) and (
+        batches < trainer.num_training_batches and trainer.world_size == 1
+    )
+
+
+def _put_back(metric: Any, state: list[Any]) -> None:
+    metric._update_count, tensors = state
+    for name, tensor in tensors.items():
+        setattr(metric, name, tensor.to(metric.device))
+
+
+def _move(state: dict[str, Any], folder: str) -> None:
+    """Where the best checkpoint is, if the run's folder is elsewhere now."""
+    before = str(state.get("dirpath"))
+    for key, value in state.items():
+        if isinstance(value, str):
+            state[key] = value.replace(before, folder)
+        elif isinstance(value, dict):
+            state[key] = {name.replace(before, folder): score for name, score in value.items()}
+
+
+def left_by_earlier(trainer: Any, classifier: Any) -> tuple[Path | None, float]:
+    """The last checkpoint of a job that this one goes on with, and the seconds it has trained.
+
+    None if there is none, or none that can be read, or that has other batches because these did
+    not fit into memory; the training then starts from the beginning.
+    """
+    path = next((one.path for one in trainer.callbacks if isinstance(one, Last)), None)
+    if path is None or not path.exists():
+        return None, 0.0
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        then, now = (card["config"]["loader"] for card in (kept["regraft"], classifier.card))
+        if then["batch_size"] != now["batch_size"]:
+            return None, 0.0
+        return path, kept["resume"]["fit_s"]
+    except Exception as error:  # torch raises many kinds of them
+        _log.info("%s", path, exc_info=error)
+        _log.warning("%s cannot be read: the training starts from the beginning", path)
+        return None, 0.0
