@@ -7,7 +7,7 @@ from regraft.launch import guard, job
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | None:
     return job(cfg)
 
 

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "rows",
     "growth",
     "loading",
+    "many_jobs",
 )
 
 

@@ -17,6 +17,8 @@ from regraft.errors import RegraftError
 from regraft.paths import conf_folder
 from regraft.tracking import Job
 
+TWO = ("trainer.devices=2", "trainer.accelerator=cpu")
+
 STRATEGIES = sorted(path.stem for path in (conf_folder() / "strategy").glob("*.yaml"))
 FAST = ["debug=fast", "logger=none", "data.per_class=5", "backbone=timm", "backbone.weights=random"]
 
@@ -223,7 +225,13 @@ def test_ctrl_c_is_an_interruption_and_recorded(step, tmp_path, monkeypatch):
         (["+foo=3"], "foo: no such key"),
         (["scheduler.warmup=2"], "scheduler.warmup=2"),
         (["loader.batch_size=0"], "loader.batch_size=0"),
-        (["trainer.devices=2", "trainer.accelerator=cpu"], "a job trains on one device"),
+        ([*TWO, "strategy=gradual"], "leave trainer.devices=1"),
+        ([*TWO, "trainer.strategy=ddp_spawn"], "use trainer.strategy=ddp"),
+        ([*TWO, "loader.batch_size=3"], "loader.batch_size: 3 cannot be shared by 2 devices"),
+        ([*TWO, "trainer.sync_batchnorm=true"], "only accelerators can"),
+        ([*TWO, "+trainer.num_nodes=2"], "on the devices of one computer"),
+        ([*TWO, "features=on"], "features=on: 2 devices train together"),
+        ([*TWO, "strategy=collect"], "computed once, which they are not: 2 devices"),
         (["callbacks.checkpoint.monitor=val/loss"], "add callbacks.checkpoint.mode=min"),
         (["callbacks=early_stopping", "callbacks.early_stopping.mode=min"], "mode=max"),
         (["+callbacks.checkpoint.save_top_k=-1"], "the best and the last are kept"),
@@ -248,3 +256,9 @@ def test_what_is_wrong_is_one_line_and_recorded(words, message, tmp_path):
     if "sweep=quadrants" not in words:
         assert result(tmp_path)["status"] == "failed"
         assert message in result(tmp_path)["error"]
+
+
+def test_in_a_sweep_a_job_trains_on_one_device(tmp_path):
+    with pytest.raises(RegraftError, match="trainer.devices=2: in a sweep a job trains on one"):
+        run_job(tmp_path, *TWO, "logger=none", sweep=True)
+    assert result(tmp_path)["status"] == "failed"

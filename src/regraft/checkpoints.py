@@ -95,7 +95,8 @@ class Last(Checkpoint):
         unfinished = self.path.with_name(f".{self.path.name}.part")
         self.start = start
         trainer.save_checkpoint(unfinished)
-        unfinished.replace(self.path)
+        if trainer.is_global_zero:  # who writes it
+            unfinished.replace(self.path)
         self.start, self.saved = None, time.monotonic()
 
 

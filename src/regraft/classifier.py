@@ -89,7 +89,8 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         logits = self(inputs)
         self.val_acc.update(logits, labels)
-        self.log("val/loss", F.cross_entropy(logits, labels), batch_size=len(labels))
+        loss = F.cross_entropy(logits, labels)
+        self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
         self.log("val/acc", self.val_acc, batch_size=len(labels))
 
     def predict_step(

@@ -65,6 +65,11 @@ REFERENCES = (
     (r"Error trying to access (\S+): node `(\S+)`", "refers to {0}, but {1} has no keys"),
     (r"\$?\{?.*(?:viable|mismatched|extraneous|token recognition)", "not of the form ${{key}}"),
 )
+# What comes with an extra: the option, or one that it is made of, and how pip calls the extra.
+EXTRAS = {
+    "hydra/launcher": ("launchers", {"submitit_local", "submitit_slurm"}),
+    "hydra/sweeper": ("search", {"optuna"}),
+}
 
 
 def explain(error: BaseException | None) -> str:
@@ -75,6 +80,12 @@ def explain(error: BaseException | None) -> str:
         text += _set_by(error.key)
     elif isinstance(error, KeyboardInterrupt):
         text = text or "interrupted"
+    elif "does not support sweep type" in text:
+        text = "values are searched for in an interval by hydra/sweeper=optuna only: add it"
+    elif "No trials are completed yet" in text:
+        text = "no job of the search has a result"
+    elif type(error).__module__.startswith("submitit"):
+        text = f"a job ended without a result; see .submitit in the sweep's folder ({text:.100} …)"
     elif found := _composed(error):
         text = found
     elif error is not None and (of_machine := faults.in_words(error)):
@@ -173,6 +184,9 @@ def _missing(error: MissingConfigException, at: provenance.Stopped) -> str:
     if "Cannot find primary config" in str(error):
         there = _options(at.folders, "")
         return f"--config-name={asked}: no such file{did_you_mean(asked, there)}"
+    extra, comes_with_it = EXTRAS.get(group, ("", set()))
+    if option in comes_with_it:
+        return f"{group}={option} is not installed: pip install 'regraft[{extra}]'"
     options = sorted(error.options or _options(at.folders, group))
     place = at.place(value=option) or at.place(value=asked) or at.place(value=f"/{asked}")
     hint = did_you_mean(option, options)

@@ -25,6 +25,7 @@ from rich.console import Console
 from regraft import (
     checkpoints,
     collect,
+    devices,
     earlier,
     features,
     memory,
@@ -76,6 +77,8 @@ def run(cfg: DictConfig) -> float:
         write_whole(record.job.folder / earlier.CONFIG, config.encode())
         # Once, unless a batch does not fit into memory and a smaller one is allowed.
         memory.until_it_fits(cfg, record, partial(attempt, record, logger, console))
+    if not record.result["metrics"]:
+        return float("nan")  # one of several devices' processes, of which the first has judged
     summary.show_result(console, record)
     return float(record.result["metrics"]["val/acc"])
 
@@ -110,10 +113,11 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     history = History(folder / "metrics.csv")
     watching = [Bar(console), history, Divergence(images.names["train"])]
     trainer = make_trainer(cfg, logger, watching)
+    devices.refuse_what_cannot_be_shared(trainer, plan, images)
 
     # What frozen stages give for an image never changes: it can be computed once.
     caching = build(cfg.features)
-    once = features.decide(caching, plan, backbone, head, images)
+    once = features.decide(caching, plan, backbone, head, images, trainer.world_size)
     record.add(plan=plan.rows(backbone, ratios, cached=once.stages))
     record.add(features=once.reason, weights=describe(weights))
     summary.show_plan(console, record, backbone.input)
@@ -145,13 +149,16 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     started = time.perf_counter() - spent
     with keeping_best(trainer, classifier, record):
         trainer.fit(classifier, datamodule=data, ckpt_path=last, weights_only=True)
+    if not trainer.is_global_zero:
+        return  # the first process judges and records
     record.add(cost=cost(trainer, classifier, time.perf_counter() - started))
     record.add(cost=features.cost(computed, history.rows))
 
     # Judge the best weights: chosen on the validation split, tested once.
     best = load_best(trainer, classifier, folder)
     record.add(checkpoint=best.path, best_epoch=best.epoch)
-    val, test = map(stack, trainer.predict(classifier, datamodule=data) or ())
+    judge = devices.judge(cfg, trainer)
+    val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
     record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
     record.add(cost={"images_forwarded": backbone.images_forwarded})
     if isinstance(strategy, Collect) and computed:
@@ -176,6 +183,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         refuse_what_keeps_the_worst(callback)
     if logger is not None:
         callbacks.append(LearningRateMonitor())
+    callbacks.append(devices.OwnDraws())
     ours = {
         "logger": logger or False,
         "callbacks": callbacks,
@@ -183,6 +191,8 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": False,
         "enable_model_summary": False,
+        "use_distributed_sampler": False,  # data/share.py shares out, and each validates all
+        "plugins": devices.plugins(),
     }
     if taken := sorted(ours.keys() & cfg.trainer.keys()):
         raise RegraftError(f"trainer.{taken[0]} is set by regraft itself; leave it out")
@@ -196,11 +206,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
     except RegraftError:
         refuse_absent_accelerator(cfg.trainer.accelerator)
         raise
-    if trainer.world_size > 1:
-        raise RegraftError(
-            f"trainer.devices={cfg.trainer.devices}: a job trains on one device; "
-            "leave trainer.devices=1 and use a sweep for more"
-        )
+    devices.refuse_in_a_sweep(cfg, trainer)
     return trainer
 
 
@@ -231,11 +237,12 @@ def refuse_what_keeps_the_worst(callback: pl.Callback) -> None:
 
 
 def cost(trainer: pl.Trainer, classifier: Classifier, fit_s: float) -> dict[str, Any]:
-    """What the training took: seconds and parameters."""
+    """What the training took: seconds, devices and parameters."""
     trained = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
     parameters = [p for part in (classifier.backbone, classifier.head) for p in part.parameters()]
     return {
         "fit_s": round(fit_s, 3),
+        "devices": trainer.world_size,
         "params_total": sum(p.numel() for p in parameters),
         "params_trained": sum(p.numel() for p in parameters if id(p) in trained),
     }

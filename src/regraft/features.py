@@ -62,7 +62,12 @@ class Decision:
 
 
 def decide(
-    caching: Caching, plan: Plan, backbone: Backbone, head: Head, images: Images
+    caching: Caching,
+    plan: Plan,
+    backbone: Backbone,
+    head: Head,
+    images: Images,
+    devices: int = 1,
 ) -> Decision:
     """Cut the backbone above its frozen leading stages, if what they give can be kept.
 
@@ -71,6 +76,8 @@ def decide(
     if caching.views and images.augment is None:
         _log.warning("features.views=%d has no effect: augment=none", caching.views)
     found = _decide(caching, plan, backbone, head, images)
+    if devices > 1 and found.cut is not None:
+        found = Decision(None, f"{devices} devices train together")
     if caching.use == "on" and found.cut is None:
         raise RegraftError(f"features=on: {found.reason}; choose features=auto")
     return found

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import loader, searchpath, sweep, trust
+from regraft import loader, rank, searchpath, sweep, trust
 from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
@@ -35,6 +36,8 @@ _failed: list[str] = []  # errors of the jobs that ran in this process
 def train(arguments: list[str]) -> None:
     """`regraft train`: what train.py does in a checkout, with the YAML of the package."""
     sys.argv = ["regraft train", *arguments]
+    # Lightning starts the other processes of a job on several devices as `python -m <this name>`.
+    sys.modules["__main__"].__spec__ = find_spec("regraft.launch")
     guard(_hydra(job))
 
 
@@ -74,19 +77,26 @@ def _hydra(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
     return hydra.main(version_base="1.3", config_path=conf, config_name="config")(task)
 
 
-def job(cfg: DictConfig) -> float:
-    """One job of a command line; in a sweep a failed one is NaN and stops nobody."""
+def job(cfg: DictConfig) -> float | None:
+    """One job of a command line, its accuracy; in a sweep a failed one is None and stops nobody.
+
+    For a search None is a failed trial, where NaN would end it.
+    """
     try:
         if HydraConfig.get().mode == RunMode.RUN:  # of a sweep it is said before the jobs
             searchpath.say_what_is_replaced(HydraConfig.get())
-        return _experiment()(cfg)
+        run = _experiment()
+        from regraft.devices import own_device
+
+        with own_device(cfg):
+            return run(cfg)
     except Exception as error:
         _failed.append(explain(error))
         _tell(error)
         traceback.clear_frames(error.__traceback__)  # they hold the network and the data
         if HydraConfig.get().mode == RunMode.RUN:
             raise SystemExit(1) from error
-        return float("nan")
+        return None
     finally:
         gc.collect()
         if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
@@ -114,6 +124,7 @@ def guard(main: Callable[[], Any]) -> None:
 
     The words of the command line are put into the order that Hydra takes before.
     """
+    own = rank.set_apart() if rank.rank() else []
     if "HYDRA_FULL_ERROR" in os.environ or "debug=on" in sys.argv:
         os.environ[TRACEBACK] = "1"
     # Threads that spin long while they wait take the cores of whatever else runs: with one of two
@@ -127,7 +138,7 @@ def guard(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
     code = 0
     try:
-        sys.argv[1:] = overrides_first(trust.from_words(sys.argv[1:]))
+        sys.argv[1:] = overrides_first(trust.from_words([*sys.argv[1:], *own]))
         loader.install()
         # Hydra appends the same folder once more, which is asked last and so never.
         searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
@@ -158,4 +169,9 @@ def guard(main: Callable[[], Any]) -> None:
 def _tell(error: BaseException) -> None:
     if TRACEBACK in os.environ:
         traceback.print_exception(error)
-    print(f"error: {explain(error)}", file=sys.stderr, flush=True)
+    who = f" (device {rank.rank()})" if rank.rank() else ""
+    print(f"error{who}: {explain(error)}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    train(sys.argv[1:])

@@ -1,6 +1,7 @@
 """Around the jobs of a sweep: which of how many runs, how long the rest takes, and the report."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,12 +11,14 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import searchpath
+from regraft import search, searchpath
+from regraft.beside import threads_each
 from regraft.masking import in_text
 from regraft.paths import SWEEP
 from regraft.provenance import words_of
@@ -33,7 +36,15 @@ class SweepProgress(Callback):
         except OSError:
             return
         started.append(folder)
-        (folder / SWEEP).write_text(json.dumps({"jobs": count_jobs(config)}))
+        if search.is_search(config):
+            search.prepare(config)
+        jobs = count_jobs(config)
+        (folder / SWEEP).write_text(json.dumps({"jobs": jobs}))
+        if "submitit" in config.hydra.launcher._target_:
+            print(f"{jobs} jobs for submitit; their logs: {folder}/.submitit", flush=True)
+        # For the processes of the jobs, which inherit it; what the user has set stays.
+        if threads := threads_each(config, jobs):
+            os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         with suppress(HydraException):  # a wrong word; the first job will say it
             searchpath.say_what_is_replaced(config.hydra, each_value_once(config))
 
@@ -44,21 +55,30 @@ class SweepProgress(Callback):
             words = in_text(" ".join(words_of(config.hydra)))
             many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
             left = _time_left(folder, jobs) if jobs else ""
-            print(f"\njob {config.hydra.job.num}{many}: {words}{left}", flush=True)
+            # In one piece, as jobs side by side write in turn.
+            print(f"\njob {config.hydra.job.num}{many}: {words}{left}\n", end="", flush=True)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        if config.hydra.mode == RunMode.MULTIRUN:
+            # Launchers keep what every job returns; with its configs, 0.2 MB of each job.
+            job_return.cfg = job_return.hydra_cfg = None
 
 
 def count_jobs(config: DictConfig) -> int | None:
-    """How many jobs the basic sweeper will make of the command line and `hydra.sweeper.params`.
+    """How many jobs a search, or the command line and `hydra.sweeper.params`, will make.
 
-    None for a sweep that nobody can count before, such as a search over an interval.
+    None for a sweep that nobody can count before, such as over what a glob finds.
     """
+    trials = int(config.hydra.sweeper.n_trials) if search.is_search(config) else None
+    if trials is not None and "Grid" not in config.hydra.sweeper.sampler._target_:
+        return trials
     count = 1
     for override in _overrides(config):
         if override.is_sweep_override():
             if not _countable(override):
                 return None
             count *= len(list(override.sweep_string_iterator()))
-    return count
+    return count if trials is None else min(count, trials)
 
 
 def each_value_once(config: DictConfig) -> Iterator[list[str]]:
@@ -108,6 +128,8 @@ def end(folder: Path) -> int:
 
     made, console = report.report(folder), Console()
     report.show(made, console)
+    if words := search.best(folder):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
     drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]
     pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"))

@@ -167,6 +167,9 @@ def _recorded(record: Record) -> Iterator[Record]:
         with attended(), _interruptible(record.job):
             _refuse_contradictions(record.job, record.config)
             yield record
+    except SystemExit:  # submitit has put the job back into the queue, and it will go on
+        record.tell(lambda run: run.mark_preempting())
+        raise
     except BaseException as error:
         told = faults.of_output(error, record.job.folder)
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -203,6 +206,8 @@ def _interruptible(job: Job) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit, SIGTERMException, Stopped) as error:
+        if isinstance(error, SystemExit) and error.code != 1:
+            raise  # of submitit, which has put the job back into the queue
         when = str(error) if isinstance(error, Stopped) else "interrupted"
         folder = shown(job.whole or job.folder)
         raise KeyboardInterrupt(f"{when}; go on with: regraft resume {folder}") from error

@@ -121,7 +121,7 @@ def test_finished_jobs_have_their_pictures_which_are_drawn_again_when_asked_for(
 
 def test_jobs_side_by_side_share_what_is_computed_once(tmp_path, train_in, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.max_epochs=2"]
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4", "trainer.max_epochs=2"]
     done = train_in(tmp_path, "-m", *words, "data.per_class=3,999,4,5", "logger=none")
     [folder] = tmp_path.glob("outputs/sweeps/*/*")
     found = results(folder)

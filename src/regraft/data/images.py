@@ -26,6 +26,7 @@ from torch.utils.data import (
 
 from regraft.data.augment import Augment, Mixup
 from regraft.data.balance import Balance
+from regraft.data.share import shared
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import READER, InputConfig, read_image
 from regraft.errors import RegraftError
@@ -87,9 +88,10 @@ class Images(pl.LightningDataModule):
         dataset = self.datasets[split]
         kind = NeverAlone if shuffle else BatchSampler
         workers = 0 if dataset.ready is not None else self.workers
+        batches = kind(self._order(split, shuffle), self.batch_size, drop_last=False)
         return DataLoader(
             dataset,
-            batch_sampler=kind(self._order(split, shuffle), self.batch_size, drop_last=False),
+            batch_sampler=shared(batches) if shuffle else batches,
             collate_fn=_as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.filesize import decimal
 from torch import Tensor
 
+from regraft import devices
 from regraft.batches import Features
 from regraft.classifier import Classifier
 from regraft.collect import Collect
@@ -153,11 +154,12 @@ def _timed(through: Callable[[Tensor], Tensor], rows: Tensor) -> tuple[float, Te
 
 
 def _unwatched(cfg: DictConfig) -> DictConfig:
-    """The same training, which validates and keeps nothing."""
+    """The same training on one device, which validates and keeps nothing."""
     cfg = copy.deepcopy(cfg)
     cfg.callbacks = {}
     cfg.trainer.limit_train_batches = 1.0
     cfg.trainer.limit_val_batches = 0
+    cfg.trainer = OmegaConf.merge(cfg.trainer, devices.ALONE)
     return cfg
 
 

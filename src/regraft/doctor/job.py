@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from regraft import collect, features
+from regraft import collect, devices, features
 from regraft.backbone import Backbone
 from regraft.classifier import OptimizerFactory, SchedulerFactory
 from regraft.config import build, check, factory
@@ -73,7 +73,8 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
     plan = drop_unread(plan, backbone, head.takes)
     trainer = make_trainer(cfg, None, [])
     caching = build(cfg.features)
-    once = features.decide(caching, plan, backbone, head, images)
+    devices.refuse_what_cannot_be_shared(trainer, plan, images)
+    once = features.decide(caching, plan, backbone, head, images, trainer.world_size)
     collect.refuse_unless_cached(strategy, plan, once.reason, once.cut)
     return Job(
         cfg,

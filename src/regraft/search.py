@@ -1,0 +1,55 @@
+"""What Optuna is told about our jobs, where `hydra/sweeper=optuna` chooses their settings."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+RESULTS = "optimization_results.yaml"  # what the sweeper leaves in the sweep's folder
+
+
+def is_search(config: DictConfig) -> bool:
+    """Whether the jobs are chosen one after the other, from what came of those before."""
+    return "optuna" in str(config.hydra.sweeper.get("_target_"))
+
+
+def prepare(config: DictConfig) -> None:
+    """Set what follows from our jobs, unless the command line says otherwise: they return an
+    accuracy, so more is better; and a seed makes the same choices again."""
+    import optuna  # the sweeper's own, which tells of every trial on the terminal
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    said = {word.partition("=")[0].lstrip("+") for word in config.hydra.overrides.hydra}
+    ours: dict[str, Any] = {"direction": "maximize"}
+    if "basic_launcher" in config.hydra.launcher._target_:
+        ours["n_jobs"] = 1  # one after the other, so each may learn from the one before
+    if "seed" in config.hydra.sweeper.sampler and isinstance(config.get("seed"), int):
+        ours["sampler.seed"] = config.seed
+    with read_write(config.hydra):
+        for key, value in ours.items():
+            if f"hydra.sweeper.{key}" not in said:
+                OmegaConf.update(config.hydra.sweeper, key, value)
+
+
+def best(folder: Path) -> str | None:
+    """The best trial of a search in words, settings as they are typed; None without one."""
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(folder / RESULTS))
+        assert isinstance(found, dict)
+        value, params = float(found["best_value"]), dict(found["best_params"])
+    except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError, AssertionError):
+        return None  # no search, or one for several things at once
+    words = " ".join(f"{key}={setting}" for key, setting in params.items())
+    return f"best of the search: job {_number(folder, value)}, val/acc {value:.3f}: {words}"
+
+
+def _number(folder: Path, value: float) -> str:
+    """Which job came to this accuracy first."""
+    for path in sorted(folder.glob("*/result.json"), key=lambda path: (len(path.parts[-2]), path)):
+        metrics = json.loads(path.read_text()).get("metrics") or {}
+        if math.isclose(metrics.get("val/acc", math.nan), value):
+            return path.parent.name
+    return "?"

@@ -1,0 +1,128 @@
+"""Sweeps on clusters: submitit's processes on this computer, and a Slurm that is two scripts."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+    pytest.mark.xdist_group("launchers"),
+]
+REPOSITORY = Path(__file__).parents[2]
+
+# Keeps the batch script and runs the tasks of its array at once.
+SBATCH = """#!{python}
+import os, pathlib, re, subprocess, sys
+text = pathlib.Path(sys.argv[1]).read_text()
+pathlib.Path("batch.sh").write_text(text)
+tasks = int(re.search(r"--array=0-(\\d+)", text).group(1)) + 1
+for task in range(tasks):
+    env = dict(SLURM_JOB_ID=str(70 + task), SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID=str(task))
+    env |= dict(SLURM_JOB_NAME="train", SLURM_NTASKS="1", SLURM_CPUS_PER_TASK="3")
+    env |= dict(SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0")
+    subprocess.Popen(["bash", "-c", text], env=os.environ | env, start_new_session=True)
+print("Submitted batch job 7")
+"""
+SRUN = """#!/bin/bash
+while [[ $1 == --* ]]; do
+  case $1 in --output) out=${2//%A/$SLURM_ARRAY_JOB_ID}; shift 2 ;; *) shift ;; esac
+done
+out=${out//%a/$SLURM_ARRAY_TASK_ID}
+exec "$@" > "${out//%t/0}" 2>&1
+"""
+SACCT = """#!/bin/bash
+echo 'JobID|State|NodeList'
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Slurm's commands on the path, as far as submitit asks for them."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    scripts = {"sbatch": SBATCH.replace("{python}", sys.executable), "srun": SRUN, "sacct": SACCT}
+    for name, text in scripts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+
+
+def test_a_sweep_is_an_array_of_slurm_jobs_of_which_failed_ones_stop_nobody(slurm, tmp_path, train):
+    words = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "data.per_class=3,999"]
+    done = train("-m", *words, "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none")
+    [folder] = tmp_path.glob("outputs/sweeps/*/*")
+    lines = (tmp_path / "batch.sh").read_text().splitlines()
+    for flag in (
+        "array=0-1%2",
+        "time=240",
+        "mem=32GB",
+        "cpus-per-task=8",
+        "gpus-per-node=1",
+        "ntasks-per-node=1",
+        "signal=USR2@180",
+        "partition=gpu",
+        "job-name=train",
+        "open-mode=append",
+    ):
+        assert f"#SBATCH --{flag}" in lines
+    assert any("SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in line for line in lines)
+    found = [json.loads((folder / n / "result.json").read_text())["status"] for n in "01"]
+    assert found == ["finished", "failed"]
+    assert done.returncode == 1
+    assert done.stderr == ""  # it stands in the job's own log, and in the report
+    assert "2 jobs, 1 failed" in done.stdout
+    assert "2 jobs for submitit; their logs: " in done.stdout
+    log = next(folder.glob(".submitit/7_1/*_log.out")).read_text()
+    assert "error: data.per_class=999" in log
+
+
+def test_a_preempted_job_is_started_again_in_its_own_folder(tmp_path):
+    words = ["hydra/launcher=local", "hydra.sweep.dir=sweep", "loader.batch_size=2", "logger=none"]
+    sweep = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "train.py"), "-m", *words, "trainer.accelerator=cpu"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    job = tmp_path / "sweep" / "0"
+    wait_for(lambda: (job / "metrics.csv").exists() or sweep.poll() is not None)
+    [task] = tasks(tmp_path)
+    os.kill(task, signal.SIGUSR2)  # as Slurm does, some time before it ends the job
+    wait_for(lambda: tasks(tmp_path) not in ([], [task]) or sweep.poll() is not None)
+    _, told = sweep.communicate(timeout=200)
+    log = "".join(path.read_text() for path in (tmp_path / "sweep").glob(".submitit/*/*_0_log.*"))
+    assert "Requeued job" in log
+    assert log.count("Starting with JobEnvironment") == 2
+    assert [path.name for path in (tmp_path / "sweep").iterdir() if path.name.isdigit()] == ["0"]
+    # Not "failed": what comes back to its folder has to see that it was not done.
+    assert json.loads((job / "result.json").read_text())["status"] in ("running", "finished")
+    assert "Traceback" not in told
+
+
+def tasks(folder):
+    """Processes that run the jobs of a sweep in this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_text()
+            if "submitit.core._submit" in words and str(folder) in words:
+                found.append(int(path.parent.name))
+    return found
+
+
+def wait_for(happened, seconds=120):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.1)
