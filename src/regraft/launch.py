@@ -27,6 +27,7 @@ from regraft import loader, rank, searchpath, sweep, trust
 from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
+from regraft.faults import of_output
 from regraft.paths import conf_folder
 
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
@@ -107,6 +108,7 @@ def job(cfg: DictConfig) -> float | None:
 def _experiment() -> Callable[[DictConfig], float]:
     if TRACEBACK not in os.environ:
         warnings.showwarning = _warn
+        logging.raiseExceptions = False  # train.log on a full disk: the job says it, in one line
     from regraft.experiment import run  # torch and Lightning take seconds to import
 
     gc.freeze()  # what is imported stays; the collection after each job need not look at it
@@ -151,7 +153,7 @@ def guard(main: Callable[[], Any]) -> None:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except Exception as error:
-        _tell(error)
+        _tell(of_output(error, None))
         code = 1
     code = code or int(bool(_failed))
     for folder in sweep.started:

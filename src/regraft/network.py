@@ -3,6 +3,8 @@
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
 
 
 def answers(url: str, *, within: float) -> bool:
@@ -19,8 +21,25 @@ def answers(url: str, *, within: float) -> bool:
             return
         answered.set()
 
-    # A thread, because no socket timeout covers the name look-up.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(within)
+    with suppress(TimeoutError):  # no socket timeout covers the name look-up
+        in_time(within, ask)
     return answered.is_set()
+
+
+def in_time(seconds: float, do: Callable[[], None]) -> None:
+    """Do it in a thread; raises what it raises, and TimeoutError if it takes longer."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            do()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if raised:
+        raise raised[0]

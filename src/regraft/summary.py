@@ -76,6 +76,8 @@ def show_result(console: Console, record: Record) -> None:
     if record.run is not None and record.run.settings.mode != "disabled":
         offline = record.run.settings.mode == "offline"
         lines["W&B"] = "offline; upload with make sync" if offline else str(record.run.url)
+        if not offline and "problem" in result["wandb"]:
+            lines["W&B"] += f" (incomplete; upload with wandb sync {folder}/wandb/run-*)"
     table = Table.grid(padding=(0, 2))
     for name, text in lines.items():
         table.add_row(Text(name, "bold"), Text(printable(text)))

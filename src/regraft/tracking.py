@@ -83,6 +83,7 @@ class Record:
     result: dict[str, Any]
     earlier: dict[str, Any] = field(default_factory=dict)  # the result that it goes on with
     run: Any = None  # the W&B run, if there is one
+    close: Callable[..., object] = lambda run, exit_code: None  # ends it, in a bounded time
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, **parts: Any) -> None:
@@ -102,7 +103,16 @@ class Record:
         try:
             something(self.run)
         except Exception as error:
-            log.warning("Weights & Biases: %s", explain(error))
+            self.missed(f"{type(error).__name__}: {error}; the training goes on without it")
+
+    def missed(self, why: str) -> None:
+        """Say that something did not reach W&B: aloud the first time only, and in the result."""
+        why = " ".join(why.split())
+        if "problem" in self.result["wandb"]:
+            log.info("Weights & Biases: %s", why)
+            return
+        self.result["wandb"]["problem"] = why
+        log.warning("Weights & Biases: %s", why)
 
     def name_and_tags(self, *, backbone: str, data: str) -> tuple[str, tuple[str, ...]]:
         """What the W&B run is called and found by."""
@@ -225,10 +235,14 @@ def _write_last(record: Record) -> None:
 
 
 def _finish(record: Record) -> None:
+    """Close the W&B run; what went wrong with it is in the result, too."""
+    before = dict(record.result["wandb"] or {})
     flat = {f"cost/{name}": value for name, value in record.result["cost"].items()}
     code = 0 if record.result["status"] == "finished" else 1
     record.tell(lambda run: run.summary.update(record.result["metrics"] | flat))
-    record.tell(lambda run: run.finish(exit_code=code))
+    record.tell(lambda run: record.close(run, exit_code=code))
+    if before != (record.result["wandb"] or {}):
+        _write_last(record)
 
 
 def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
