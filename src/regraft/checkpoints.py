@@ -90,13 +90,8 @@ class Last(Checkpoint):
                 _move(checkpoint["callbacks"].get(callback.state_key, {}), str(callback.dirpath))
 
     def _save(self, trainer: pl.Trainer, start: Start) -> None:
-        # Lightning writes into the system's temporary folder and then moves the file, which on
-        # another disk is a copy that may be cut short.
-        unfinished = self.path.with_name(f".{self.path.name}.part")
         self.start = start
-        trainer.save_checkpoint(unfinished)
-        if trainer.is_global_zero:  # who writes it
-            unfinished.replace(self.path)
+        trainer.save_checkpoint(self.path)
         self.start, self.saved = None, time.monotonic()
 
 

@@ -29,9 +29,11 @@ class Divergence(pl.Callback):
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.unread: list[tuple[int, Tensor]] = []  # steps and their losses, on the device
+        self.every = 1  # on a CPU
         self.finite: deque[float] = deque(maxlen=REMEMBERED)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.every = 1 if pl_module.device.type == "cpu" else EVERY
         # Of stages that are computed once, what they give is looked at if something goes wrong.
         _refuse_damaged_weights(pl_module, frozen=pl_module.cut is None)
 
@@ -43,9 +45,8 @@ class Divergence(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        loss = outputs["loss"]
-        self.unread.append((trainer.global_step, loss))
-        if loss.device.type == "cpu" or trainer.is_last_batch or len(self.unread) >= EVERY:
+        self.unread.append((trainer.global_step, outputs["loss"]))
+        if len(self.unread) >= self.every or trainer.is_last_batch:
             self._look(trainer, pl_module, batch[0])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

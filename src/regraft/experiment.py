@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import (
     Checkpoint,
@@ -34,6 +33,7 @@ from regraft import (
     summary,
     tracking,
 )
+from regraft.checkpoint_io import WholeCheckpoints, save
 from regraft.classifier import Classifier, read_best, stack
 from regraft.collect import Collect
 from regraft.config import build, build_once, check, factory, resolved
@@ -41,7 +41,7 @@ from regraft.data.images import Images
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
 from regraft.masking import masked
-from regraft.paths import whole, write_whole
+from regraft.paths import write_whole
 from regraft.plan import drop_unread, graft
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
@@ -192,7 +192,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "use_distributed_sampler": False,  # data/share.py shares out, and each validates all
-        "plugins": devices.plugins(),
+        "plugins": [WholeCheckpoints(), *devices.plugins()],
     }
     if taken := sorted(ours.keys() & cfg.trainer.keys()):
         raise RegraftError(f"trainer.{taken[0]} is set by regraft itself; leave it out")
@@ -281,6 +281,5 @@ def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> Best
         return Best(None, None)
     path, checkpoint = best
     classifier.load_state_dict(checkpoint["state_dict"])
-    with whole(path) as unfinished:
-        torch.save(checkpoint, unfinished)
+    save(checkpoint, path)
     return Best(str(path).removeprefix(f"{folder}/"), checkpoint["epoch"])

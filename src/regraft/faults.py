@@ -73,6 +73,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
+def is_cut_off(error: BaseException) -> bool:
+    """Whether PyTorch could not write a file to its end."""
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in CUT_OFF)
+
+
 def first_sentence(text: str) -> str:
     """What comes before the advice in PyTorch's long texts.
 
@@ -93,12 +98,10 @@ def of_output(error: BaseException, folder: Path | None) -> BaseException:
     if isinstance(error, RegraftError) or not isinstance(error, OSError | RuntimeError):
         return error
     path = _path(error) if isinstance(error, OSError) else None
-    cut_off = isinstance(error, RuntimeError) and any(words in str(error) for words in CUT_OFF)
-    if isinstance(error, OSError) and error.errno in FULL and not _is_in(path, folder):
-        # Without a name, or with that of a file that was to be copied from somewhere else.
-        path = _full([folder or Path.cwd(), cache_folder(), Path(tempfile.gettempdir())])
-    elif cut_off:
-        path, error = folder, OSError(errno.ENOSPC if _full([folder]) else errno.EIO, "cut off")
+    if isinstance(error, OSError) and error.errno in FULL and path is None:
+        path = full([folder or Path.cwd(), cache_folder(), Path(tempfile.gettempdir())])
+    elif is_cut_off(error):
+        path, error = folder, OSError(errno.ENOSPC if full([folder]) else errno.EIO, "cut off")
     if path is None or not _is_in(path, folder):
         return error
     assert isinstance(error, OSError)
@@ -108,7 +111,7 @@ def of_output(error: BaseException, folder: Path | None) -> BaseException:
 def _of_disk(error: OSError) -> str | None:
     path = _path(error)
     if error.errno in FULL:
-        path = path or _full([Path.cwd(), cache_folder(), Path(tempfile.gettempdir())])
+        path = path or full([Path.cwd(), cache_folder(), Path(tempfile.gettempdir())])
         return _sentence(error, path, "write elsewhere: hydra.run.dir=<folder>")
     return None if path is None else _sentence(error, path, "")
 
@@ -151,7 +154,7 @@ def _is_in(path: Path | None, folder: Path | None) -> bool:
     return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
-def _full(folders: Iterable[Path | None]) -> Path | None:
+def full(folders: Iterable[Path | None]) -> Path | None:
     """The first folder whose disk is full."""
     for folder in folders:
         with suppress(OSError, AttributeError):  # the folder is gone; Windows has no statvfs

@@ -207,7 +207,7 @@ def test_an_unreadable_image_is_named_in_one_line(photos, workers, way):
         order(data.val_dataloader()) if way == "read" else fit(Probe(), data)
     assert len(str(info.value).splitlines()) == 1
     assert str(info.value).startswith(f"'{photos / 'cat'}")
-    assert str(info.value).endswith("leave such files out with data.on_error=skip")
+    assert str(info.value).endswith("leave such files out from the start with data.on_error=skip")
     # torch's frames hold the error that holds them: workers would wait for a garbage collection.
     traceback.clear_frames(info.value.__traceback__)
 

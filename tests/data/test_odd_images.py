@@ -320,7 +320,7 @@ def test_a_decompression_bomb_is_named_and_not_read(tmp_path):
     assert complaint(path).endswith(
         "196,000,000 pixels, more than the 120,000,000 that are read (DecompressionBombError); "
         "make it smaller or delete it, "
-        "or leave such files out with data.on_error=skip"
+        "or leave such files out from the start with data.on_error=skip"
     )
 
 
@@ -344,7 +344,8 @@ def test_a_file_without_an_image_is_named_in_one_line(tmp_path, content):
 
     assert complaint(path).endswith(
         r"two\nlines.jpg': not a readable image (UnidentifiedImageError); "
-        "repair the file or delete it, or leave such files out with data.on_error=skip"
+        "repair the file or delete it, or leave such files out from the start with "
+        "data.on_error=skip"
     )
 
 

@@ -122,7 +122,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path, train):
     assert done.returncode == 1
     [line] = done.stderr.strip().splitlines()
     assert line.startswith(f"error: '{broken}': not a readable image")
-    assert line.endswith("leave such files out with data.on_error=skip")
+    assert line.endswith("leave such files out from the start with data.on_error=skip")
 
 
 def test_images_that_cannot_be_read_can_be_left_out(tmp_path, train):

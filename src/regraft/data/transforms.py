@@ -172,15 +172,23 @@ def decode(path: Path) -> Image.Image:
     except Exception as error:  # decoders raise whatever they trip over
         reason, way_out = "not a readable image", "repair the file or delete it"
         if isinstance(error, FileNotFoundError):
-            reason = "no such file"
+            reason, way_out = "no such file", "bring it back"
+            if not path.parent.is_dir():
+                reason = f"no such file, and {str(_gone(path))!r} is gone, too: moved, or unmounted"
         elif isinstance(error, Image.DecompressionBombError):
             [pixels] = re.findall(r"\d+", str(error))[:1]
             reason = f"{int(pixels):,} pixels, more than the {MOST_PIXELS:,} that are read"
             way_out = "make it smaller or delete it"
         raise UnreadableImageError(
             f"{str(path)!r}: {reason} ({type(error).__name__}); {way_out}, or leave such files out "
-            "with data.on_error=skip"
+            "from the start with data.on_error=skip"
         ) from error
+
+
+def _gone(path: Path) -> Path:
+    """The highest folder above the file that is not there."""
+    absent = [folder for folder in path.absolute().parents if not folder.exists()]
+    return absent[-1] if absent else path
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,0 +1,34 @@
+"""How a checkpoint gets to the disk: whole or not at all, with the path in what goes wrong."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from regraft.faults import full, is_cut_off
+from regraft.paths import whole
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's copies from the folder of temporary files: not at once, on another disk."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        save(checkpoint, Path(path))
+
+
+def save(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint; raises OSError with its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as unfinished:
+        try:
+            torch.save(checkpoint, unfinished)
+        except RuntimeError as error:
+            if not is_cut_off(error):
+                raise
+            # PyTorch says no more than that; what was written is still there to fill the disk.
+            reason = errno.ENOSPC if full([path.parent]) else errno.EIO
+            raise OSError(reason, "it could not be written to its end") from error
