@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
 from regraft.escaping import from_csv
+from regraft.masking import masked
 from regraft.paths import SWEEP
 from regraft.statistics import Answers, Repeat
 
@@ -148,7 +149,7 @@ def from_hydra(folder: Path) -> dict[str, Any]:
     try:
         overrides = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
         choices = OmegaConf.load(folder / "hydra.yaml").hydra.runtime.choices
-        return {"overrides": overrides, "choices": OmegaConf.to_container(choices)}
+        return masked({"overrides": overrides, "choices": OmegaConf.to_container(choices)})
     except Exception:  # whatever is wrong with the files, the job is listed as failed already
         return {}
 

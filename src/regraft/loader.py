@@ -78,7 +78,7 @@ def refuse(config: Any, file: str) -> None:
         where = f"{file}: {'.'.join(path)}"
         if path[0] == "hydra":
             _refuse_for_hydra(path[1:], value, where)
-        elif is_place(path) and not (isinstance(value, str) and _is_inside(path[-1], value)):
+        elif is_place(path) and not _is_inside(path[-1], value):
             raise RegraftError(
                 f"{where}={value}: a preset writes below ${{output_dir}} only; give "
                 f"{'.'.join(path)} as a word of the command line if you want it elsewhere"
@@ -87,10 +87,13 @@ def refuse(config: Any, file: str) -> None:
 
 def is_place(path: tuple[str, ...]) -> bool:
     """Whether a key names a file or a folder that is written."""
-    return path[-1] in PLACES or (path[0] in WRITERS and path[-1] in ("path", "filename"))
+    names = PLACES | {"path", "filename"} if path[0] in WRITERS else PLACES
+    return path[0] != "data" and not names.isdisjoint(path)  # what is in data is read
 
 
-def _is_inside(key: str, value: str) -> bool:
+def _is_inside(key: str, value: Any) -> bool:
+    if not isinstance(value, str):
+        return value is None
     if key == "filename":  # in a folder that is looked at by itself
         return re.fullmatch(r"[^/\\$]+", value) is not None
     return INSIDE.fullmatch(value) is not None and ".." not in value

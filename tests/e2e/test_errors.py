@@ -194,3 +194,23 @@ def test_completion_offers_options(repository, tmp_path):
         env=environment,
     )
     assert "strategy=finetune" in done.stdout
+
+
+SECRETS = ["hunter2hunter2", "swordfish", "correct-horse-battery"]
+
+
+def test_secrets_are_in_nothing_that_is_kept_or_shown(tmp_path, train, monkeypatch):
+    monkeypatch.setenv("OWN_API_KEY", SECRETS[2])
+    tags = f'tags=["token={SECRETS[0]}","https://me:{SECRETS[1]}@host/x",{SECRETS[2]}]'
+    done = train("-m", tags, "data.per_class=2", "trainer.max_epochs=1", "head.hidden=8,0")
+    assert done.returncode == 1
+    assert "head.hidden=0: must be greater than 0" in done.stderr
+    shown = (done.stdout + done.stderr).encode()
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and ".hydra" not in path.parts]
+    assert {"result.json", "config.yaml", "train.log", "sweep.csv"} <= {path.name for path in files}
+    for content in (shown, *(path.read_bytes() for path in files)):
+        assert not [secret for secret in SECRETS if secret.encode() in content]
+    [run] = tmp_path.glob("outputs/sweeps/*/*/0")
+    assert json.loads((run / "result.json").read_text())["overrides"][0] == (
+        'tags=["token=***","https://***@host/x",***]'
+    )
