@@ -1,5 +1,6 @@
 """What is installed is complete: the sdist makes the wheel, the wheel runs from any folder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,9 +19,9 @@ pytestmark = pytest.mark.xdist_group("packaging")
 NOT_PACKAGED = {"__pycache__", ".DS_Store"}
 
 
-def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(*words: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     # Without PYTHONPATH: the source tree must not stand in for what the wheel lacks.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | more
     return subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
@@ -115,6 +116,43 @@ def test_the_installed_command_composes_the_config_from_any_folder(installed: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nstrategy:" in f"\n{done.stdout}"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_teams_package_adds_a_head_and_data_and_replaces_a_strategy(
+    installed: Path, repository: Path, tmp_path: Path
+):
+    """The worked example, installed beside the wheel and used from a folder of its own."""
+    example = repository / "examples" / "team-presets"
+    pip = [sys.executable, "-m", "pip", "--python", installed / "python", "install", "--no-deps"]
+    done = run(*pip, "--no-index", "--no-build-isolation", example, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    env = {"REGRAFT_CONFIG_PATH": "pkg://team_presets.conf"}
+    words = ["preset=inspection", "trainer.max_epochs=1", "trainer.accelerator=cpu", "logger=none"]
+    untrusted = run(installed / "regraft", "train", *words, cwd=tmp_path, **env)
+    assert untrusted.returncode == 1
+    assert "REGRAFT_TRUST=team_presets" in untrusted.stderr.splitlines()[-1]
+
+    env["REGRAFT_TRUST"] = "team_presets"
+    words.append("hydra.run.dir=run")
+    done = run(installed / "regraft", "train", *words, cwd=tmp_path, **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout.splitlines()[0]
+    assert said.startswith("strategy/feature_extraction is that of pkg://team_presets.conf: ")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["data"]["name"] == "fabric"
+    assert result["choices"]["head"] == "cosine"
+    sources = {name: source["replaces"] for name, source in result["sources"].items()}
+    replaced = sources.pop("strategy/feature_extraction")
+    assert Path(replaced).is_relative_to(installed.parent)
+    assert sources == {"data/fabric": None, "head/cosine": None, "preset/inspection": None}
+
+    listed = run(installed / "regraft", "presets", "head", cwd=tmp_path, **env)
+    assert "head=cosine" in listed.stdout, listed.stderr
+    checked = run(installed / "regraft", "validate", cwd=tmp_path, **env)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert ", 4 not shipped; " in checked.stdout
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def read(word: str, where: str) -> list[Entry]:
     if not folder.is_dir():
         near = _folders_in(folder.parent) if folder.parent.is_dir() else ()
         raise RegraftError(f"{where}={word}: no such folder{did_you_mean(folder.name, near)}")
-    return [Entry(word, folder)]
+    return [Entry(word if "/" in word else f"./{word}", folder)]  # no name that Hydra gives too
 
 
 def _folders_of_package(package: str, where: str) -> list[Path]:

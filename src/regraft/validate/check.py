@@ -50,6 +50,9 @@ def validate(searched: Sequence[Entry]) -> Findings:
         note(job.faults)
     strategies = {name: job.settings for (group, name), job in jobs.items() if group == "strategy"}
     owned = _what_differs(strategies.values())
+    for option in whole:
+        if option.group == "strategy":
+            owned.update(key for key in keys(option.file) if not key.startswith("defaults"))
     pairs = list(product([name for group, name in jobs if group == "preset"], strategies))
     for preset, strategy in pairs:
         job = tree.look(f"preset={preset}", f"strategy={strategy}")
@@ -94,22 +97,23 @@ def _faults_of_sweep(tree: Tree, word: str) -> Iterator[Fault]:
             yield from tree.look(word, f"{key}={value}").faults
 
 
-def _what_differs(jobs: Iterable[dict[str, Any]]) -> list[str]:
+def _what_differs(jobs: Iterable[dict[str, Any]]) -> set[str]:
     """The dotted keys whose values are not the same in all of these settings."""
     flat = [dict(_flat(settings, "")) for settings in jobs if settings]
-    keys_of_any = sorted({key for leaves in flat for key in leaves})
-    return [key for key in keys_of_any if len({repr(leaves.get(key)) for leaves in flat}) > 1]
+    keys_of_any = {key for leaves in flat for key in leaves}
+    return {key for key in keys_of_any if len({repr(leaves.get(key)) for leaves in flat}) > 1}
 
 
 def _taken_away(
-    file: Path, owned: Sequence[str], plain: dict[str, Any], under: dict[str, Any]
+    file: Path, owned: set[str], plain: dict[str, Any], under: dict[str, Any]
 ) -> Iterator[Fault]:
     """What a preset takes from a strategy: a sweep over strategies would train one thing several
-    times. A strategy owns what differs between strategies."""
+    times. What differs between strategies, and what their files set, they own."""
     before, after = dict(_flat(plain, "")), dict(_flat(under, ""))
-    for key in owned:
-        if before.get(key) != after.get(key):
-            line, name = _what_sets(file, key)
+    for key in sorted(owned):
+        line, name = _what_sets(file, key)
+        chosen_by_strategies = name == key or f"{name}._target_" in owned
+        if before.get(key) != after.get(key) and chosen_by_strategies:
             yield Fault(
                 file,
                 line,

@@ -1,0 +1,1 @@
+"""What one team shares for regraft."""
