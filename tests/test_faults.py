@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from regraft import checkpoints, faults
+from regraft import checkpoint_io, faults
 from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.faults import first_sentence, of_output
@@ -115,14 +115,14 @@ def test_a_full_disk_still_takes_what_needs_no_more_room(tmp_path):
 
 def test_a_checkpoint_that_is_cut_off_names_its_path_and_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "best.ckpt"
-    checkpoints.save({"epoch": 1}, path)
+    checkpoint_io.save({"epoch": 1}, path)
 
     def cut_off(*_):
         raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
 
     monkeypatch.setattr(torch, "save", cut_off)
     with pytest.raises(OSError, match="to its end") as found:
-        checkpoints.save({"epoch": 2}, path)
+        checkpoint_io.save({"epoch": 2}, path)
     assert found.value.filename == str(path)
     monkeypatch.undo()
     assert torch.load(path, weights_only=True) == {"epoch": 1}

@@ -21,6 +21,7 @@ cache = typer.Typer(help="What is kept on disk of frozen networks: features comp
 app.add_typer(cache, name="cache")
 
 HELP = "A sweep, outputs/sweeps/<date>/<time>, or a single job"
+RUN = "A run, outputs/runs/<date>/<time>, or a job of a sweep, outputs/sweeps/<date>/<time>/0"
 Folder = Annotated[Path, typer.Argument(help=HELP, show_default=False)]
 
 
@@ -144,6 +145,21 @@ def validate(
     with one_line_errors():
         code = check.show(Console(), folder)
     raise typer.Exit(code)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help=RUN, show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Another run", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
+) -> None:
+    """What was different between two runs: config, environment, data and result."""
+    from rich.console import Console
+
+    from regraft.diff import show
+
+    with one_line_errors():
+        show(first, second, Console(), as_json=as_json)
 
 
 @contextmanager

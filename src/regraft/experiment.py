@@ -100,6 +100,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     record.call_it(backbone=backbone.name, data=source.name)
     record.add(strategy={"quadrant": strategy.quadrant})
     record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
+    record.add(data={"listing": images.listing})
     outputs.write_skipped(record, source.skipped)
 
     # What is to happen to each stage, decided before any training.
@@ -114,6 +115,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     watching = [Bar(console), history, Divergence(images.names["train"])]
     trainer = make_trainer(cfg, logger, watching)
     devices.refuse_what_cannot_be_shared(trainer, plan, images)
+    record.add(machine=tracking.machine(trainer.strategy.root_device))
 
     # What frozen stages give for an image never changes: it can be computed once.
     caching = build(cfg.features)

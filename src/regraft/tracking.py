@@ -270,6 +270,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "forecast": None,
         "wandb": None,
         "versions": versions(),
+        "machine": {},
         "git": git(),
     }
 
@@ -278,6 +279,17 @@ def versions() -> dict[str, str]:
     """Versions of what changes numbers."""
     own = {"regraft": __version__, "python": platform.python_version()}
     return own | {name: metadata.version(name) for name in PACKAGES}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where a job computes: numbers and times depend on it."""
+    cuda = device.type == "cuda"
+    return {
+        "host": platform.node(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if cuda else device.type,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def git() -> dict[str, Any]:

@@ -112,6 +112,14 @@ class Images(pl.LightningDataModule):
         """The class indices of a split, int64 (N,)."""
         return self.datasets[split].labels
 
+    @property
+    def listing(self) -> dict[str, str]:
+        """By split, a digest of which images of which classes it has; their bytes are not read."""
+        return {
+            name: key(names=self.names[name], labels=data.split.labels.tolist())[:16]
+            for name, data in self.datasets.items()
+        }
+
     def fingerprint(self, split: SplitName) -> str:
         """What differs once a byte of any image of the split differs."""
         return self.datasets[split].split.fingerprint
