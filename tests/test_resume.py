@@ -6,11 +6,9 @@ import warnings
 
 import pytest
 import torch
-import wandb_file
 from jobs import run_job
 
 from regraft.classifier import Classifier
-from regraft.errors import RegraftError
 
 SMALL = ["data.per_class=6", "loader.batch_size=16", "trainer.max_epochs=4", "logger=none"]
 WAYS = {

@@ -23,6 +23,8 @@ def overrides_first(words: list[str]) -> list[str]:
     """
     parser = _Parser(parents=[get_args_parser()], add_help=False)
     known, unknown = parser.parse_known_intermixed_args(words)
+    if "--" in words:
+        unknown = ["--"]
     if unknown:
         raise RegraftError(
             f"{unknown[0]}: no such flag; settings are key=value without dashes, -m makes a sweep, "

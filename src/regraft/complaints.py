@@ -143,6 +143,8 @@ def _composing(error: BaseException) -> str | None:
     if "Config group override must be a string" in str(error):
         got = f"{at.word}: " if at.word else ""
         return f"{got}an option of a group is a word; to switch one off choose none: augment=none"
+    if at.word and "invalid literal for int()" in str(error):
+        return f"{at.word}: this is a list, whose places are numbers: 0, 1, …"
     return None
 
 

@@ -72,9 +72,6 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
     for key in map(str, cfg):
         if key not in READ and f"${{{key}" not in text:
             yield RegraftError(f"{key}: no such key, nothing reads it{_why_there(key)}", key=key)
-    for group in GROUPS:
-        if not isinstance(node := cfg.get(group), DictConfig) or "_target_" not in node:
-            yield RegraftError(_no_option(group), key=group)
     plain = resolved(cfg)
     for key, node in plain.items():
         try:
@@ -83,10 +80,16 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
             yield error
     for key, node in _targets(plain):
         yield from _check_node(key, node)
+    for group in GROUPS:
+        if not isinstance(node := cfg.get(group), DictConfig) or "_target_" not in node:
+            yield RegraftError(_no_option(group), key=group)
     for key, expected in PLAIN.items():
-        yield from _check_type(key, plain[key], expected)
-    if isinstance(cfg.seed, int) and not 0 <= cfg.seed < 2**32:
-        yield RegraftError(f"seed={cfg.seed}: a seed lies between 0 and 4294967295", key="seed")
+        if key not in plain:
+            yield RegraftError(f"{key} is not set; add {key}=<value>", key=key)
+        else:
+            yield from _check_type(key, plain[key], expected)
+    if isinstance(seed := plain.get("seed"), int) and not 0 <= seed < 2**32:
+        yield RegraftError(f"seed={seed}: a seed lies between 0 and 4294967295", key="seed")
 
 
 def _why_there(key: str) -> str:

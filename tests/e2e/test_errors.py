@@ -25,7 +25,7 @@ WRONG = {
     "wrong word of a flag": (["--cfg", "jobs"], "--cfg/-c: invalid choice: 'jobs'"),
     "wrong type of Hydra's own": (
         ["-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=two"],
-        "hydra.launcher.n_jobs=two: Value 'two' of type 'str' could not be converted to Integer",
+        "hydra.launcher.n_jobs=two: must be an integer",
     ),
     "sweep without -m": (["sweep=quadrants"], "sweep=quadrants is a sweep: add -m to the command"),
     "head does not fit": (
