@@ -199,6 +199,16 @@ def test_ctrl_c_is_an_interruption_and_recorded(step, tmp_path, monkeypatch):
     assert "interrupted" in result(tmp_path)["error"]
 
 
+def test_a_job_that_goes_back_into_the_queue_has_not_failed(tmp_path, monkeypatch):
+    def requeue(*_):
+        raise SystemExit(144)  # as submitit does, once it has put the job back
+
+    monkeypatch.setattr("regraft.classifier.Classifier.training_step", requeue)
+    with pytest.raises(SystemExit):
+        run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1", "logger=none")
+    assert result(tmp_path)["status"] == "running"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -85,7 +85,8 @@ def explain(error: BaseException | None) -> str:
     elif "No trials are completed yet" in text:
         text = "no job of the search has a result"
     elif type(error).__module__.startswith("submitit"):
-        text = f"a job ended without a result; see .submitit in the sweep's folder ({text:.100} …)"
+        about = text if len(text) < 100 else f"{text[:100]} …"
+        text = f"a job ended without a result; see .submitit in the sweep's folder ({about})"
     elif found := _composed(error):
         text = found
     elif error is not None and (of_machine := faults.in_words(error)):

@@ -69,16 +69,15 @@ def count_jobs(config: DictConfig) -> int | None:
 
     None for a sweep that nobody can count before, such as over what a glob finds.
     """
-    trials = int(config.hydra.sweeper.n_trials) if search.is_search(config) else None
-    if trials is not None and "Grid" not in config.hydra.sweeper.sampler._target_:
-        return trials
+    if search.is_search(config):
+        return int(config.hydra.sweeper.n_trials)
     count = 1
     for override in _overrides(config):
         if override.is_sweep_override():
             if not _countable(override):
                 return None
             count *= len(list(override.sweep_string_iterator()))
-    return count if trials is None else min(count, trials)
+    return count
 
 
 def each_value_once(config: DictConfig) -> Iterator[list[str]]:

@@ -29,7 +29,8 @@ for task in range(tasks):
     env = dict(SLURM_JOB_ID=str(70 + task), SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID=str(task))
     env |= dict(SLURM_JOB_NAME="train", SLURM_NTASKS="1", SLURM_CPUS_PER_TASK="3")
     env |= dict(SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0")
-    subprocess.Popen(["bash", "-c", text], env=os.environ | env, start_new_session=True)
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    subprocess.Popen(["bash", "-c", text], env=os.environ | env, **quiet)
 print("Submitted batch job 7")
 """
 SRUN = """#!/bin/bash
@@ -37,7 +38,9 @@ while [[ $1 == --* ]]; do
   case $1 in --output) out=${2//%A/$SLURM_ARRAY_JOB_ID}; shift 2 ;; *) shift ;; esac
 done
 out=${out//%a/$SLURM_ARRAY_TASK_ID}
-exec "$@" > "${out//%t/0}" 2>&1
+out=${out//%t/0}
+mkdir -p "$(dirname "$out")"
+exec "$@" > "$out" 2>&1
 """
 SACCT = """#!/bin/bash
 echo 'JobID|State|NodeList'
