@@ -20,11 +20,7 @@ WAYS = {
     "lp_ft": ["strategy=lp_ft", "data.per_class=3"],
     "average": ["strategy=finetune", "callbacks=ema", "data.per_class=3"],
     "average of a head": ["callbacks=ema"],
-    "early": [
-        "callbacks=early_stopping",
-        "callbacks.early_stopping.patience=1",
-        "optimizer.lr=1.0",
-    ],
+    "early": ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "seed=1"],
     "partial": ["strategy=partial", "data.per_class=3"],
     "accumulated": ["trainer.accumulate_grad_batches=2", "data.per_class=12", "optimizer=sgd"],
 }

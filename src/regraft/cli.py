@@ -162,6 +162,14 @@ def diff(
         show(first, second, Console(), as_json=as_json)
 
 
+@app.command()
+def resume(folder: Folder) -> None:
+    """Finish a run or the unfinished jobs of a sweep, failed ones too; finished ones stay as is."""
+    from regraft.resume import resume
+
+    resume(folder)
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can put right ends the command with its one line."""

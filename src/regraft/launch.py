@@ -39,7 +39,12 @@ def train(arguments: list[str]) -> None:
     sys.argv = ["regraft train", *arguments]
     # Lightning starts the other processes of a job on several devices as `python -m <this name>`.
     sys.modules["__main__"].__spec__ = find_spec("regraft.launch")
-    guard(_hydra(job))
+    guard(run_jobs)
+
+
+def run_jobs() -> None:
+    """The job, or the jobs, of the words in sys.argv."""
+    _hydra(job)()
 
 
 def doctor(arguments: list[str], *, as_json: bool) -> None:

@@ -4,11 +4,13 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.core.utils import JobReturn
@@ -19,10 +21,12 @@ from omegaconf import DictConfig
 
 from regraft import search, searchpath
 from regraft.beside import threads_each
+from regraft.lock import held
 from regraft.masking import in_text
-from regraft.paths import SWEEP
+from regraft.paths import SWEEP, write_whole
 from regraft.provenance import words_of
 
+_held = ExitStack()  # of the same, until this process ends
 started: list[Path] = []  # folders of the sweeps that this process has started
 
 
@@ -36,10 +40,15 @@ class SweepProgress(Callback):
         except OSError:
             return
         started.append(folder)
+        if (folder / SWEEP).exists():
+            return  # its jobs will be refused, or go on
+        _held.enter_context(held(folder))
         if search.is_search(config):
             search.prepare(config)
         jobs = count_jobs(config)
-        (folder / SWEEP).write_text(json.dumps({"jobs": jobs}))
+        words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
+        plan = {"jobs": jobs, "words": words, "overrides": planned(config)}
+        write_whole(folder / SWEEP, json.dumps(plan).encode())
         if "submitit" in config.hydra.launcher._target_:
             print(f"{jobs} jobs for submitit; their logs: {folder}/.submitit", flush=True)
         # For the processes of the jobs, which inherit it; what the user has set stays.
@@ -80,6 +89,14 @@ def count_jobs(config: DictConfig) -> int | None:
     return count
 
 
+def planned(config: DictConfig) -> list[list[str]] | None:
+    """The words of each job that the basic sweeper will make, by number; None for a search."""
+    if config.hydra.sweeper._target_.rpartition(".")[2] != BasicSweeper.__name__:
+        return None
+    [jobs] = BasicSweeper.split_arguments(_overrides(config), None)
+    return jobs
+
+
 def each_value_once(config: DictConfig) -> Iterator[list[str]]:
     """Overrides of as few jobs as have every value of a sweep in one of them."""
     overrides = _overrides(config)
@@ -96,7 +113,8 @@ def each_value_once(config: DictConfig) -> Iterator[list[str]]:
 def _overrides(config: DictConfig) -> list[Override]:
     """Of a sweep: those of `hydra.sweeper.params`, unless the command line has another."""
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*words, *words_of(config.hydra)])
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides([*words, *words_of(config.hydra)])
     return list({override.get_key_element(): override for override in parsed}.values())
 
 
@@ -106,11 +124,12 @@ def _countable(override: Override) -> bool:
 
 def _time_left(folder: Path, jobs: int) -> str:
     """How long the rest takes if it goes on like this; nothing before the first job has ended."""
-    done = sum('"status": "running"' not in p.read_text() for p in folder.glob("*/result.json"))
-    if not done:
+    began = (folder / SWEEP).stat().st_mtime
+    done = [p for p in folder.glob("*/result.json") if '"status": "running"' not in p.read_text()]
+    lately = sum(path.stat().st_mtime >= began for path in done)  # not before it was gone on with
+    if not lately:
         return ""
-    spent = time.time() - (folder / SWEEP).stat().st_mtime
-    seconds = spent / done * (jobs - done)
+    seconds = (time.time() - began) / lately * (jobs - len(done))
     return (
         f" · about {seconds / 60:.0f} min left"
         if seconds > 90

@@ -1,0 +1,129 @@
+"""`regraft resume`: finishes what is unfinished in a folder, and leaves the rest alone."""
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_automatic_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
+
+from regraft import launch, searchpath, sweep
+from regraft.earlier import RESULT, result_of, shown
+from regraft.errors import RegraftError, did_you_mean
+from regraft.lock import held
+from regraft.masking import MASK
+from regraft.paths import SWEEP, conf_folder
+
+
+def resume(folder: Path) -> None:
+    """Go on with a run, or with the jobs of a sweep that have not finished."""
+    sys.argv = ["regraft resume"]
+    launch.guard(lambda: _resume(folder.absolute()))
+
+
+def _resume(folder: Path) -> None:
+    if (folder / SWEEP).exists():
+        _go_on_with_sweep(folder, None)
+    elif (folder.parent / SWEEP).exists() and folder.name.isdecimal():
+        _go_on_with_sweep(folder.parent, int(folder.name))
+    elif (folder / RESULT).exists() or (folder / ".hydra").is_dir():
+        _go_on_with_run(folder)
+    else:
+        beside = [path.name for path in folder.parent.glob("*/")]
+        raise RegraftError(
+            f"{shown(folder)} is no run (outputs/runs/<date>/<time>) and no sweep "
+            f"(outputs/sweeps/<date>/<time>){did_you_mean(folder.name, beside)}"
+        )
+
+
+def _go_on_with_run(folder: Path) -> None:
+    result = result_of(folder)
+    if result.get("status") == "finished":
+        print(f"{shown(folder)} has finished: nothing to do")
+        return
+    with held(folder):
+        pass  # before Hydra writes anything into it
+    # Not Hydra's own record, which a run that was refused here has overwritten.
+    words = result.get("overrides")
+    if words is None or MASK in str(words):
+        words = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+    sys.argv[1:] = [*_lasting(words), "resume=auto", f"hydra.run.dir={_quoted(folder)}"]
+    if found := _config_dir(folder / ".hydra" / "hydra.yaml"):
+        sys.argv += ["--config-dir", found]
+        searchpath.use(found)
+    launch.run_jobs()
+
+
+def _go_on_with_sweep(folder: Path, only: int | None) -> None:
+    plan = json.loads((folder / SWEEP).read_text())
+    if plan.get("overrides") is None:
+        raise RegraftError(
+            f"{shown(folder)}: the jobs of this sweep are not known beforehand, as those of a "
+            "search are not: start it again, or go on with one of its jobs by the words it had"
+        )
+    numbers = range(len(plan["overrides"])) if only is None else [only]
+    left = [n for n in numbers if result_of(folder / str(n)).get("status") != "finished"]
+    if not left:
+        what = f"all {len(numbers)} jobs have" if only is None else f"job {only} has"
+        print(f"{shown(folder)}: {what} finished: nothing to do")
+        return
+    print(f"{shown(folder)}: {len(left)} of {len(numbers)} jobs to finish")
+    with held(folder):
+        (folder / SWEEP).touch()  # from here on, it is measured how long a job takes
+        sweep.started.append(folder)
+        words = [*_lasting(plan["words"]), "hydra.mode=MULTIRUN"]
+        launcher = _launcher(folder, [*words, f"hydra.sweep.dir={_quoted(folder)}"])
+        for first, last in _ranges(left):
+            jobs = [[*plan["overrides"][n], "resume=auto"] for n in range(first, last + 1)]
+            launcher.launch(jobs, initial_job_idx=first)
+
+
+def _launcher(folder: Path, words: list[str]) -> Any:
+    """What launches the sweep's jobs, as Hydra's own sweeper would get it."""
+    searchpath.use(_config_dir(folder / "multirun.yaml"))
+    search = create_automatic_config_search_path(None, None, str(conf_folder()))
+    GlobalHydra.instance().clear()
+    hydra = Hydra.create_main_hydra2("train", search)
+    config = hydra.compose_config("config", words, RunMode.MULTIRUN, with_log_configuration=True)
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+    return Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=launch.job
+    )
+
+
+def _ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of numbers that follow each other.
+
+    >>> list(_ranges([0, 3, 4, 5, 9]))
+    [(0, 0), (3, 5), (9, 9)]
+    """
+    for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in group]
+        yield members[0], members[-1]
+
+
+def _config_dir(stored: Path) -> str | None:
+    """The folder that was given with --config-dir, as Hydra wrote it down."""
+    if not stored.exists():
+        return None
+    sources = OmegaConf.select(OmegaConf.load(stored), "hydra.runtime.config_sources") or []
+    return next((str(s.path) for s in sources if s.provider == "command-line"), None)
+
+
+def _lasting(words: Any) -> list[str]:
+    """Words of a command line that hold again: what it was about, not where and how it began."""
+    moment = ("resume=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
+    return [str(word) for word in words if not str(word).startswith(moment)]
+
+
+def _quoted(folder: Path) -> str:
+    text = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
