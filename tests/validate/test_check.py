@@ -16,12 +16,10 @@ TOP = "# @package _global_\n"
 # Of the shipped tree, the defaults and what the tests name: a check takes a tenth of a second for
 # each option, and tests/test_conf.py does all of them.
 KEPT = {
-    *("preset/birds", "data/image_folder", "backbone/resnet50", "augment/light"),
-    *("balance/sampler", "freeze/none", "freeze/custom", "head/linear", "strategy/finetune"),
-    *("quadrant/small_similar", "data/fractals", "debug/fast", "sweep/quadrants"),
     *("data/digits", "augment/none", "balance/none", "backbone/fractal_resnet", "freeze/all"),
     *("head/mlp", "features/auto", "optimizer/adamw", "scheduler/cosine", "trainer/default"),
     *("logger/wandb", "callbacks/default", "strategy/feature_extraction"),
+    *("data/image_folder", "freeze/none", "freeze/custom", "head/linear", "strategy/finetune"),
 }
 
 
@@ -34,7 +32,6 @@ def shipped(tmp_path_factory):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if "/" in name and not name.startswith("hydra/") and name not in KEPT:
             file.unlink()
-    (folder / "sweep/quadrants.yaml").unlink()
     return Entry(SHIPPED, folder)
 
 
