@@ -125,4 +125,4 @@ def _change(pair: tuple[Any, Any]) -> str:
     a, b = pair
     if any(isinstance(v, bool) or not isinstance(v, int | float) for v in pair):
         return ""
-    return f"{b - a:+.4g}"
+    return f"{b - a:+,}" if isinstance(b - a, int) else f"{b - a:+.4g}"
