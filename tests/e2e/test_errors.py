@@ -155,13 +155,19 @@ def test_a_plain_folder_of_images_trains(tmp_path, train):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("word", ["--help", "--cfg=job", "--info=searchpath"])
-def test_questions_are_answered_without_importing_torch(word, repository, tmp_path):
+QUESTIONS = [
+    *("--help", "--hydra-help", "--version", "--cfg=job", "--cfg=job --package=optimizer"),
+    *("--cfg=job --resolve", "--cfg=all --resolve", "--info=searchpath", "--info=defaults-tree"),
+]
+
+
+@pytest.mark.parametrize("words", QUESTIONS)
+def test_questions_are_answered_without_importing_torch(words, repository, tmp_path):
     import subprocess
 
     code = (
         "import runpy, sys\n"
-        f"sys.argv = ['train.py', {word!r}]\n"
+        f"sys.argv = ['train.py', *{words.split()!r}]\n"
         f"try: runpy.run_path({str(repository / 'train.py')!r}, run_name='__main__')\n"
         "except SystemExit as stop: code = stop.code\n"
         "heavy = {'torch', 'pytorch_lightning', 'timm', 'wandb', 'numpy'} & set(sys.modules)\n"
@@ -172,6 +178,7 @@ def test_questions_are_answered_without_importing_torch(word, repository, tmp_pa
     )
     assert done.returncode == 0, done.stderr
     assert "heavy: []" in done.stdout
+    assert not [*tmp_path.iterdir()]
 
 
 def test_help_lists_groups_options_and_commands(train):
