@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
-from regraft.loader import Loader, refuse
+from regraft.loader import Loader, refuse, refuse_what_grows
 from regraft.paths import conf_folder
 
 
@@ -57,6 +57,12 @@ def test_what_a_team_may_set(text):
 def test_what_a_team_may_not_set_is_named(text, key):
     assert said(text).startswith("team.yaml: ")
     assert key in said(text)
+
+
+def test_aliases_may_repeat_a_little_and_never_themselves():
+    refuse_what_grows("a: &a {lr: 1}\nb: {<<: *a, c: [*a, *a]}", "team.yaml")
+    with pytest.raises(RegraftError, match="team.yaml: more than 10,000 values"):
+        refuse_what_grows("a: &a [*a]", "team.yaml")
 
 
 @pytest.mark.parametrize("word", ["hydra.run.dir=elsewhere", "callbacks.checkpoint.dirpath=/a"])

@@ -135,7 +135,7 @@ def load_result(path: Path) -> tuple[dict[str, Any], str | None]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}, NO_RESULT
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {}, f"result.json is damaged: {error}"
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         return {}, "result.json is damaged: it has no status"

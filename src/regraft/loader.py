@@ -8,11 +8,16 @@ what the user types is no file.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,6 +36,7 @@ ALLOWED = {
 # Folders that something is written into: a file of others may name those below the run's.
 PLACES = {"dirpath", "default_root_dir", "root_dir", "save_dir", "log_dir"}
 WRITERS = ("callbacks", "trainer", "logger")  # what is called path in there is written, too
+MOST_VALUES = 10_000  # of one file that repeats what it has said
 INSIDE = re.compile(r"\$\{output_dir\}(/[\w. -]+)*")
 
 
@@ -41,6 +47,10 @@ def install() -> None:
 
 class Loader(ConfigLoaderImpl):
     """Hydra's own, with a look at each file. Processes that Hydra starts are given it, too."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = Repository(config_search_path)
 
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
         loaded = super()._load_single_config(default=default, repo=repo)
@@ -61,6 +71,38 @@ class Loader(ConfigLoaderImpl):
         if loaded is not None and not _is_ours(loaded):  # before a package in it is imported
             refuse(OmegaConf.to_container(loaded.config, resolve=False), _file(loaded, config_name))
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+class Repository(ConfigRepository):
+    """Hydra's own, but a file that would fill the memory is not made a config."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is not None and source.scheme() == "file":
+            file = Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml")
+            refuse_what_grows(file.read_text(encoding="utf-8"), str(file))
+        return super().load_config(config_path)
+
+
+def refuse_what_grows(text: str, file: str) -> None:
+    """Raises RegraftError for YAML that says little and means a lot, by aliases of aliases.
+
+    Ten lines can mean a billion values, and a config holds each of them.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node | None) -> int:
+        if not isinstance(node, yaml.CollectionNode):
+            return 1
+        if id(node) not in sizes:
+            sizes[id(node)] = MOST_VALUES + 1  # of one within itself, it has no end
+            pairs = isinstance(node, yaml.MappingNode)
+            inner = [value for _, value in node.value] if pairs else node.value
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        return sizes[id(node)]
+
+    if "*" in text and "&" in text and size(yaml.compose(text, yaml.SafeLoader)) > MOST_VALUES:
+        raise RegraftError(f"{file}: more than {MOST_VALUES:,} values by aliases (*); write it out")
 
 
 def _file(loaded: ConfigResult, path: str | None) -> str:

@@ -82,6 +82,7 @@ SAID = {  # a part of what is said of each preset
     "swept_elsewhere": "only the command line may sweep over this",
     "hydra_interpolation": f"hydra: {COMMAND_LINE}",
     "relocated": "may not be put into hydra.callbacks",
+    "aliases": "aliases.yaml: more than 10,000 values by aliases (*); write it out",
     "leads_up": "an option lies in a folder of options, not above it",
 }
 
