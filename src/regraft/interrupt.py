@@ -1,12 +1,16 @@
 """Ctrl-C and SIGTERM: the first ends a job where it can go on from, the second at once."""
 
+import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+WAIT_S = 600  # for somebody who has died
+SAME_S = 0.5  # a terminal tells all its processes, and a sweep's first one tells the others again
 SAID = b"\nstopping after this step; Ctrl-C again stops at once\n"
 
 
@@ -19,13 +23,16 @@ class Bell:
 
     def __init__(self) -> None:
         self.rung = False
+        self.when = 0.0
         self.listening = False
         self.before: dict[int, Any] = {}  # the handlers of the signals that ring it
 
     def __call__(self, number: int, frame: Any) -> None:
+        if self.rung and time.monotonic() - self.when < SAME_S:
+            return
         if self.rung or not self.listening:
             raise KeyboardInterrupt
-        self.rung = True
+        self.rung, self.when = True, time.monotonic()
         os.write(2, SAID)  # not print, whose buffer may be in use just now
 
     def listen(self) -> None:
@@ -41,6 +48,34 @@ class Bell:
 
 
 bell = Bell()
+
+
+def pass_on(busy: Callable[[], bool]) -> None:
+    """From here on, a signal goes to the processes that this one has started, and ends this one
+    with KeyboardInterrupt once they are no longer `busy`; or at once, the second time."""
+
+    def wait(number: int, frame: Any) -> None:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.default_int_handler)
+        for process in multiprocessing.active_children():
+            os.kill(process.pid or 0, number)
+        while busy():
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, wait)
+
+
+def wait_for_the_others() -> None:
+    """One of several processes has stopped; whoever has started them will end it, after the others.
+
+    If it raised or returned instead, the others would be killed, or it would get the next job.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(WAIT_S)
 
 
 @contextmanager

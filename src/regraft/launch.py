@@ -28,6 +28,7 @@ from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.faults import of_output
+from regraft.interrupt import wait_for_the_others
 from regraft.paths import conf_folder
 
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
@@ -96,6 +97,10 @@ def job(cfg: DictConfig) -> float | None:
 
         with own_device(cfg):
             return run(cfg)
+    except KeyboardInterrupt:
+        if "joblib" in HydraConfig.get().launcher._target_:
+            wait_for_the_others()
+        raise
     except Exception as error:
         _failed.append(explain(error))
         _tell(error)

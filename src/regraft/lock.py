@@ -11,6 +11,15 @@ from regraft.errors import RegraftError
 LOCK = ".lock"
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process is at work in the folder, as far as one can know."""
+    try:
+        with held(folder):
+            return False
+    except RegraftError:
+        return True
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Keep other processes out of the folder; the system lets them in again when this one dies.

@@ -93,6 +93,7 @@ def _launcher(folder: Path, words: list[str]) -> Any:
     GlobalHydra.instance().clear()
     hydra = Hydra.create_main_hydra2("train", search)
     config = hydra.compose_config("config", words, RunMode.MULTIRUN, with_log_configuration=True)
+    sweep.stop_in_peace(config, folder)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
     return Plugins.instance().instantiate_launcher(
         config=config, hydra_context=context, task_function=launch.job

@@ -21,7 +21,8 @@ from omegaconf import DictConfig
 
 from regraft import search, searchpath
 from regraft.beside import threads_each
-from regraft.lock import held
+from regraft.interrupt import pass_on
+from regraft.lock import held, is_held
 from regraft.masking import in_text
 from regraft.paths import SWEEP, write_whole
 from regraft.provenance import words_of
@@ -40,6 +41,7 @@ class SweepProgress(Callback):
         except OSError:
             return
         started.append(folder)
+        stop_in_peace(config, folder)
         if (folder / SWEEP).exists():
             return  # its jobs will be refused, or go on
         _held.enter_context(held(folder))
@@ -87,6 +89,12 @@ def count_jobs(config: DictConfig) -> int | None:
                 return None
             count *= len(list(override.sweep_string_iterator()))
     return count
+
+
+def stop_in_peace(config: DictConfig, folder: Path) -> None:
+    """With jobs in processes of their own, the first Ctrl-C ends each after its step."""
+    if "joblib" in config.hydra.launcher._target_:
+        pass_on(lambda: any(is_held(path) for path in folder.glob("[0-9]*/")))
 
 
 def planned(config: DictConfig) -> list[list[str]] | None:
