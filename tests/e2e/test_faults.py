@@ -1,5 +1,6 @@
 """Jobs on machines that fail: disks that are full, read-only or gone, processes that are killed."""
 
+import gc
 import json
 import os
 import shutil
@@ -45,16 +46,13 @@ def on_a_disk(repository, tmp_path):
     return run
 
 
-@pytest.mark.parametrize(
-    ("size", "file"), [("40k", "metrics.csv"), ("1500k", "checkpoints/best.ckpt")]
-)
-def test_a_full_disk_is_one_line_and_the_result_says_it(size, file, on_a_disk):
+def test_a_full_disk_is_one_line_and_the_result_says_it(on_a_disk):
     words = "hydra.run.dir=disk/run logger=none data.per_class=5 trainer.max_epochs=2"
-    done = on_a_disk(f"size={size}", words, "cat disk/run/result.json; ls -A disk/run")
+    done = on_a_disk("size=32k", words, "cat disk/run/result.json; ls -A disk/run")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("error: ")
-    assert f"/disk/run/{file}: the disk is full; free space" in line
+    assert "/disk/run/metrics.csv: the disk is full; free space" in line
     assert line.endswith("hydra.run.dir=<folder>")
     found, end = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("\n{\n") + 1 :])
     assert found["status"] == "failed"
@@ -63,14 +61,14 @@ def test_a_full_disk_is_one_line_and_the_result_says_it(size, file, on_a_disk):
 
 
 def test_jobs_of_a_sweep_on_a_full_disk_stop_nobody(on_a_disk):
-    words = "-m hydra.sweep.dir=disk/sweep logger=none data.per_class=2 trainer.max_epochs=1 seed=0"
-    words += ",1 head=linear,mlp"
+    words = "-m hydra.sweep.dir=disk/sweep logger=none data.per_class=2 trainer.max_epochs=1"
+    words += " head=linear,mlp"
     done = on_a_disk("size=1200k", words, "cat disk/sweep/sweep.csv")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    assert done.stdout.count("the disk is full") >= 1
-    rows = [line for line in done.stdout.splitlines() if line.startswith(("0,", "1,", "2,", "3,"))]
-    assert len(rows) == 4, done.stdout
+    assert "/checkpoints/best.ckpt: the disk is full; " in done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("0,", "1,"))]
+    assert ["finished" in row for row in rows] == [True, False], done.stdout
 
 
 def test_a_read_only_folder_is_one_line(on_a_disk):
@@ -177,6 +175,7 @@ def wandbs_own_processes():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_wandb_that_is_killed_ends_no_training(tmp_path, monkeypatch, caplog):
     killed = []
 
@@ -192,10 +191,12 @@ def test_wandb_that_is_killed_ends_no_training(tmp_path, monkeypatch, caplog):
     found = result(tmp_path / "one")
     assert found["status"] == "finished"
     assert found["wandb"]["problem"].endswith("the training goes on without it")
-    assert caplog.text.count("Weights & Biases: ") - caplog.text.count("INFO") <= 1
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len([one for one in warnings if "Weights & Biases" in one.message]) == 1
     # The next job of the process has a W&B run again.
     run_job(tmp_path / "two", "data.per_class=2", "trainer.max_epochs=1")
     assert "problem" not in result(tmp_path / "two")["wandb"]
+    gc.collect()  # of what W&B knew of its process, with a warning
 
 
 class Silent(BaseHTTPRequestHandler):
@@ -237,6 +238,7 @@ def test_a_server_that_does_not_answer_costs_seconds(kind, tmp_path, monkeypatch
     finally:
         kind.stop.set()
         server.shutdown()
+        server.server_close()
         logger.wandb.teardown()
     found = result(tmp_path)
     assert found["status"] == "finished"
