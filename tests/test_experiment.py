@@ -236,7 +236,7 @@ def test_a_job_that_goes_back_into_the_queue_has_not_failed(tmp_path, monkeypatc
         (["+foo=3"], "foo: no such key"),
         (["scheduler.warmup=2"], "scheduler.warmup=2"),
         (["loader.batch_size=0"], "loader.batch_size=0"),
-        ([*TWO, "strategy=gradual"], "leave trainer.devices=1"),
+        ([*TWO, "strategy=gradual"], "add trainer.strategy=ddp_find_unused"),
         ([*TWO, "trainer.strategy=ddp_spawn"], "use trainer.strategy=ddp"),
         ([*TWO, "loader.batch_size=3"], "loader.batch_size: 3 cannot be shared by 2 devices"),
         ([*TWO, "trainer.sync_batchnorm=true"], "only accelerators can"),

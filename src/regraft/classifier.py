@@ -109,6 +109,11 @@ class Classifier(pl.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def setup(self, stage: str) -> None:
+        # Devices average the gradients of what is not frozen now, before they are made to.
+        if stage == "fit" and self.trainer.world_size > 1:
+            self.backbone.freeze(self.plan.frozen(1.0))
+
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # The phase follows from the step alone, so a resumed run is in the right one
         # (Lightning #21901: a callback's own memory of it is lost).

@@ -60,10 +60,10 @@ def refuse_what_cannot_be_shared(trainer: pl.Trainer, plan: Plan, images: Images
         raise RegraftError("trainer.sync_batchnorm=true: only accelerators can; leave it out")
     if trainer.num_nodes > 1:
         raise RegraftError("trainer.num_nodes: a job trains on the devices of one computer")
-    if any(plan.starts):
+    if any(plan.starts) and not strategy._ddp_kwargs.get("find_unused_parameters"):
         raise RegraftError(
-            f"trainer.devices={count}: stages that begin to train later (gradual, lp_ft) train on "
-            "one device; leave trainer.devices=1"
+            "stages that begin to train later (gradual, lp_ft) on several devices: add "
+            "trainer.strategy=ddp_find_unused_parameters_true"
         )
     least = 2 * count  # a device with a single image fails in batch norm
     for what, number in {

@@ -21,25 +21,33 @@ def left_behind() -> set[Path]:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory, train_in, repository):
+def watched(train_in, repository):
+    """Train with a witness in each process: the run's folder, what was said, what was seen."""
+
+    def train(folder, *words):
+        witness = f"+callbacks.witness={{_target_:witness.Witness,folder:'{folder}'}}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REGRAFT_TRUST", "witness")
+            patch.setenv("PYTHONPATH", f"{repository / 'src'}:{repository / 'tests'}")
+            before = left_behind()
+            done = train_in(folder, *TWO, *words, witness)
+        assert done.returncode == 0, done.stderr
+        assert left_behind() <= before
+        [run] = folder.glob("outputs/runs/*/*")
+        ranks = [json.loads((folder / f"rank{number}.json").read_text()) for number in (0, 1)]
+        return run, done, ranks
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, watched):
     """Three of five stages kept; 30 images in batches of 8, the last of 6."""
-    folder = tmp_path_factory.mktemp("devices")
-    witness = f"+callbacks.witness={{_target_:witness.Witness,folder:'{folder}'}}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REGRAFT_TRUST", "witness")
-        patch.setenv("PYTHONPATH", f"{repository / 'src'}:{repository / 'tests'}")
-        before = left_behind()
-        done = train_in(
-            folder,
-            *TWO,
-            *["freeze=first", "freeze.stages=3", "head=linear", "optimizer.lr=3e-3"],
-            *["data.per_class=3", "loader.batch_size=8", "trainer.max_epochs=2", witness],
-        )
-    assert done.returncode == 0, done.stderr
-    assert left_behind() <= before
-    [run] = folder.glob("outputs/runs/*/*")
-    ranks = [json.loads((folder / f"rank{number}.json").read_text()) for number in (0, 1)]
-    return run, done, ranks
+    return watched(
+        tmp_path_factory.mktemp("devices"),
+        *["freeze=first", "freeze.stages=3", "head=linear", "optimizer.lr=3e-3"],
+        *["data.per_class=3", "loader.batch_size=8", "trainer.max_epochs=2"],
+    )
 
 
 def test_one_process_records_and_the_other_is_silent(job):
@@ -93,6 +101,17 @@ def test_every_image_is_judged_once_and_as_it_was_validated(job):
     assert [row["step"] for row in history] == ["4", "8"]
     best = max(float(row["val/acc"]) for row in history)
     assert found["metrics"]["val/acc"] == pytest.approx(best, abs=1e-6)
+
+
+def test_stages_that_begin_later_are_the_same_in_both_processes(watched, tmp_path):
+    _, _, [first, second] = watched(
+        tmp_path,
+        *["trainer.strategy=ddp_find_unused_parameters_true", "strategy=gradual", "logger=none"],
+        *["data.per_class=3", "loader.batch_size=10", "trainer.max_epochs=3"],
+    )
+    assert first["after"] == second["after"]  # so few images leave the statistics alone
+    name = "conv1.0.weight"  # of the stem, the last to begin
+    assert first["before"][name] != first["after"][name]
 
 
 def test_the_installed_command_starts_the_other_processes_too(tmp_path):

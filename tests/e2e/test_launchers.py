@@ -76,6 +76,7 @@ def test_a_sweep_is_an_array_of_slurm_jobs_of_which_failed_ones_stop_nobody(slur
         "partition=gpu",
         "job-name=train",
         "open-mode=append",
+        "requeue",
     ):
         assert f"#SBATCH --{flag}" in lines
     assert any("SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in line for line in lines)

@@ -31,19 +31,19 @@ def test_failed_and_diverged_trials_stop_no_search(tmp_path, train):
 
 
 def test_a_search_maximises_and_makes_the_same_choices_again(tmp_path, train):
-    words = ["-m", "hydra/sweeper=optuna", "sweep=search", "hydra.sweeper.n_trials=3", *QUICK]
+    words = ["-m", "hydra/sweeper=optuna", "sweep=search", "hydra.sweeper.n_trials=2", *QUICK]
     words += ["data.per_class=3"]
     found = []
     for name in ("a", "b"):
         done = train(*words, f"hydra.sweep.dir={name}")
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
-        trials = [json.loads((tmp_path / name / n / "result.json").read_text()) for n in "012"]
+        trials = [json.loads((tmp_path / name / n / "result.json").read_text()) for n in "01"]
         best = OmegaConf.load(tmp_path / name / "optimization_results.yaml")
         assert best.best_value == max(trial["metrics"]["val/acc"] for trial in trials)
         found.append([trial["overrides"] for trial in trials])
     assert found[0] == found[1]
-    assert len({tuple(words) for words in found[0]}) == 3
+    assert len({tuple(words) for words in found[0]}) == 2
 
 
 def test_a_search_in_which_nothing_works_and_one_without_its_sweeper_end_in_a_line(train):
