@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from timm.data import create_transform
 
 from regraft.backbone import Backbone
+from regraft.data import transforms
 from regraft.data.transforms import InputConfig, UnreadableImageError, read_image, to_rgb
 
 INPUT = InputConfig((32, 32), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), "bicubic", 0.875)
@@ -322,6 +323,13 @@ def test_a_decompression_bomb_is_named_and_not_read(tmp_path):
         "make it smaller or delete it, "
         "or leave such files out from the start with data.on_error=skip"
     )
+
+
+def test_our_own_limit_is_below_pillows(tmp_path, monkeypatch):
+    assert transforms.MOST_PIXELS < 2 * Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr(transforms, "MOST_PIXELS", 1000)
+    path = saved(Image.new("1", (40, 40), 1), tmp_path / "a.png")
+    assert "1,600 pixels, more than the 1,000 that are read" in complaint(path)
 
 
 @pytest.mark.parametrize("action", ["always", "error"])

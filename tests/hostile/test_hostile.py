@@ -17,7 +17,7 @@ from hydra._internal import hydra as hydra_app
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from PIL import Image, PngImagePlugin
+from PIL import EpsImagePlugin, Image, PngImagePlugin
 
 from regraft import config, weights
 from regraft.complaints import explain
@@ -205,10 +205,12 @@ IMAGES = sorted((HERE / "images").iterdir())
 
 
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.name)
-def test_an_image_is_refused_in_one_line(path):
+def test_an_image_is_refused_in_one_line(path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: Path("canary").touch())
     with pytest.raises(UnreadableImageError) as caught:
         read_image(path)
     assert str(path) in one_line(caught.value)
+    assert not canary()
 
 
 def test_images_are_left_out_with_on_error_skip():
