@@ -41,7 +41,7 @@ QUICK = {
 INTERNAL = re.compile(
     r"Traceback|debug=on shows where|NoneType|DictConfig|ListConfig|object has no attribute|"
     r"full_key|object_type|Error merging|<class|pydantic|Input should|omegaconf|AnyNode|"
-    r"\w+Error\b|positional argument|unhashable|Hydra's? Conf|'\w+Conf'|viable alternative"
+    r"\w+Error\b|positional argument|unhashable|In 'config'|'\w+Conf'|viable alternative"
 )
 BAD_VALUES = (
     "", "null", "???", "-1", "0", "1e999", "nan", "-inf", "99999999999999999999", "1.5", "abc",

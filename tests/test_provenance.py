@@ -167,6 +167,10 @@ def test_what_is_wrong_with_a_preset_is_in_its_file(team, text, message):
         ("hydra.callbacks=3", "hydra.callbacks=3: must be settings, {key: value}"),
         ("hydra.run.dir=null", "hydra.run.dir=null: cannot be null"),
         ("=", "=: not of the form key=value"),
+        ("~balance=weights", "~balance=weights: this is not what is chosen"),
+        ("head@x=mlp", "head@x: the place of head is head; leave @x out"),
+        (f"head={'x' * 400}", "xxx…: no such option (there are conv_mlp, linear, mlp)"),
+        ("optimizer.betas.x=1", "optimizer.betas.x=1: this is a list, whose places are numbers"),
     ],
 )
 def test_what_is_wrong_with_a_word_is_said_in_ours(team, word, message):

@@ -35,9 +35,9 @@ SAYINGS = (
     (r"force-add of config groups .* '(.+)'", "{0}: an option of a group is chosen without +"),
     (r"Duplicate _self_ defined in (\S+)", "{0}: _self_ stands twice in its defaults"),
     (r"must be a list of strings. Got: (.+)", "hydra.searchpath={0}: must be a list of folders"),
-    (r"Multiple values for (\S+)\.", "{0} is chosen twice in defaults; write 'override {0}: …'"),
+    (r"Could not delete '(\S+?=\S+?)'", "~{0}: this is not what is chosen"),
     (
-        r"^(\S+) appears more than once in the final",
+        r"^(?:Multiple values for )?(\S+?)\.?(?: appears more than once in the final| To override)",
         "{0} is chosen already: {0}=<option> without + replaces it, and in a file's defaults "
         "'override /{0}: <option>'",
     ),
@@ -97,6 +97,7 @@ def explain(error: BaseException | None) -> str:
         text = "something refers to itself without end; debug=on shows where"
     elif not isinstance(error, HydraException):
         text = f"{type(error).__name__}: {text}; debug=on shows where"
+    text = re.sub(r"(\S{80})\S{220,}", r"\1…", text)
     return printable(in_text(text))
 
 
@@ -215,6 +216,9 @@ def _wrong_key(error: ConfigCompositionException, at: provenance.Stopped) -> str
     gone = re.search(r"^Could not (?:override|delete)[^']*'([^'=]*)", text)
     if gone and not gone.group(1):
         return f"{at.word or '='}: {FORM}"
+    if gone and "@" in gone.group(1):
+        group, _, package = gone.group(1).partition("@")
+        return f"{place}{gone.group(1)}: the place of {group} is {group}; leave @{package} out"
     if gone:
         return f"{place}{gone.group(1)}: no such key{_nearest(gone.group(1), at.folders)}"
     asked = text.removeprefix("Error merging override ").splitlines()[0] if text else ""

@@ -120,7 +120,10 @@ def roots(sources: Any) -> list[Path]:
 def find(folders: list[Path], config: str) -> Path | None:
     """The file of a config such as `head/mlp`."""
     name = config.removesuffix(".yaml").strip("/")
-    return next((p for f in folders if (p := f / f"{name}.yaml").is_file()), None)
+    try:
+        return next((p for f in folders if (p := f / f"{name}.yaml").is_file()), None)
+    except OSError:  # a name that is too long for any file
+        return None
 
 
 def entries(path: Path) -> list[Entry]:
