@@ -3,7 +3,7 @@
 Single runs and sweeps of two jobs, each in a folder and with a cache of its own, so that features
 are computed in every one. All processes are forked from this one, which has imported the libraries
 and nothing else: a kill then meets the job's own work, not the seconds that torch takes to load.
-Numbers on the command line: how many kills, and the seed.
+On the command line: how many kills, the seed, and names of commands if not all.
 """
 
 import json
@@ -61,15 +61,16 @@ class Whole:
     worked: float
 
 
-def measure(kills: int = 50, seed: int = 0) -> list[Outcome]:
+def measure(kills: int = 50, seed: int = 0, *names: str) -> list[Outcome]:
     """So many kills, in turn of each command, at moments drawn evenly over its time."""
+    commands = names or tuple(COMMANDS)
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="regraft-kills-") as folder:
         root = Path(folder)
-        wholes = {name: _timed(root / str(n), name) for n, name in enumerate(COMMANDS)}
+        wholes = {name: _timed(root / str(n), name) for n, name in enumerate(commands)}
         outcomes: list[Outcome] = []
         while len(outcomes) < kills:
-            name, case = [*COMMANDS][len(outcomes) % len(COMMANDS)], root / "case"
+            name, case = commands[len(outcomes) % len(commands)], root / "case"
             moment = draw.uniform(0, wholes[name].seconds)
             if outcome := _kill(case, name, moment, wholes[name]):
                 outcomes.append(outcome)
@@ -233,6 +234,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 if __name__ == "__main__":
-    made = measure(*map(int, sys.argv[1:]))
+    numbers, names = map(int, sys.argv[1:3]), sys.argv[3:]
+    made = measure(*numbers, *names)
     print(table(made))
     sys.exit(any(one.differs for one in made))

@@ -1,14 +1,22 @@
 """A job that was stopped and goes on ends where one ends that was never stopped, to the bit."""
 
 import json
+import shutil
 import signal
+import time
 import warnings
 
 import pytest
 import torch
-from jobs import run_job
+from hydra.core.hydra_config import HydraConfig
+from jobs import composed, run_job
+from omegaconf import OmegaConf, flag_override
 
 from regraft.classifier import Classifier
+from regraft.earlier import goes_on
+from regraft.errors import RegraftError
+from regraft.interrupt import bell
+from regraft.lock import held
 
 SMALL = ["data.per_class=6", "loader.batch_size=16", "trainer.max_epochs=4", "logger=none"]
 WAYS = {
@@ -86,18 +94,157 @@ def same(one, other):
             assert alike(a.get("resume", {}).get(part), b.get("resume", {}).get(part)), part
 
 
+def stopped(folder, monkeypatch, *words, step=5, happens=kill, where="training_step"):
+    """A run's folder after that has happened in it."""
+    with monkeypatch.context() as patch, pytest.raises((Killed, KeyboardInterrupt)):
+        at(patch, step, happens, where)
+        run_job(folder, *words)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    run_job(folder, *SMALL)
+    return folder
+
+
+def test_killed_while_it_is_judged(whole, tmp_path, monkeypatch):
+    stopped(tmp_path, monkeypatch, *SMALL, step=0, where="predict_step")
+    go_on(tmp_path, *SMALL)
+    same(whole, tmp_path)
+    assert result(tmp_path)["resumed"] == 1
+
+
+def test_an_early_stop_is_not_forgotten(tmp_path, monkeypatch):
+    words = [*SMALL, *WAYS["early"], "trainer.max_epochs=40"]
+    run_job(tmp_path / "whole", *words)
+    stopped(tmp_path / "other", monkeypatch, *words, step=0, where="predict_step")
+    go_on(tmp_path / "other", *words)
+    same(tmp_path / "whole", tmp_path / "other")
+    assert len((tmp_path / "whole/metrics.csv").read_text().split()) < 40
+
+
+def test_killed_while_features_are_computed(whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("regraft.store.Writer.append", lambda *_: kill())
+        run_job(tmp_path / "run", *SMALL)
+    go_on(tmp_path / "run", *SMALL)
+    same(whole, tmp_path / "run")
+
+
+def test_a_folder_that_was_moved_meanwhile(whole, tmp_path, monkeypatch):
+    stopped(tmp_path / "before", monkeypatch, *SMALL, step=9).rename(tmp_path / "after")
+    go_on(tmp_path / "after", *SMALL)
+    same(whole, tmp_path / "after")
+
+
+def test_a_checkpoint_that_was_cut_short_costs_time_only(whole, tmp_path, monkeypatch, caplog):
+    last = stopped(tmp_path, monkeypatch, *SMALL, step=9) / "checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    run_job(tmp_path, *SMALL, "resume=auto")
+    assert "last.ckpt cannot be read: the training starts from the beginning" in caplog.text
+    same(whole, tmp_path)
+
+
+def test_a_finished_run_is_left_alone(whole, capsys):
+    files = [path for path in sorted(whole.rglob("*")) if path.is_file()]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
+    assert run_job(whole, *SMALL, "resume=auto") == result(whole)["metrics"]["val/acc"]
+    assert "has finished: nothing to do" in capsys.readouterr().out
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("optimizer.lr=0.5", "this run has optimizer.lr=0.003, and now it is 0.5"),
+        ("trainer.max_epochs=9", "this run has trainer.max_epochs=4, and now it is 9"),
+        ("head=linear", "this run has head._target_=regraft.head.mlp"),
+    ],
+)
+def test_other_words_are_another_run(word, said, whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    for status in ("finished", "interrupted"):
+        kept = json.dumps(result(folder) | {"status": status})
+        (folder / "result.json").write_text(kept)
+        with pytest.raises(RegraftError) as caught:
+            run_job(folder, *SMALL, word, "resume=auto")
+        assert said in str(caught.value)
+        assert (folder / "result.json").read_text() == kept
+
+
+def test_what_changes_no_number_may_be_another(whole, tmp_path, monkeypatch):
+    stopped(tmp_path, monkeypatch, *SMALL)
+    run_job(tmp_path, *SMALL, "resume=auto", "tags=[mine]", "loader.workers=1")
+    same(whole, tmp_path)
+
+
+def test_a_run_is_one_process_at_a_time(tmp_path):
+    with held(tmp_path), pytest.raises(RegraftError, match="is running: another process"):
+        run_job(tmp_path, *SMALL)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_without_being_asked_nothing_goes_on(tmp_path, monkeypatch):
+    stopped(tmp_path, monkeypatch, *SMALL)
+    with pytest.raises(RegraftError, match="go on with it: regraft resume "):
+        run_job(tmp_path, *SMALL)
+    (tmp_path / "result.json").unlink()  # there are checkpoints still
+    with pytest.raises(RegraftError, match="go on with it: regraft resume "):
+        run_job(tmp_path, *SMALL)
+
+
+def test_the_first_ctrl_c_waits_for_the_step_and_says_how_to_go_on(tmp_path, monkeypatch, capfd):
+    stopped(tmp_path, monkeypatch, *SMALL, step=5, happens=ctrl_c)
+    assert result(tmp_path)["status"] == "interrupted"
+    assert result(tmp_path)["error"] == (
+        f"interrupted at step 6; go on with: regraft resume {tmp_path}"
+    )
+    assert "stopping after this step" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_ctrl_c_does_not_wait(tmp_path, monkeypatch):
+    def twice():
+        ctrl_c()
+        bell.when -= 1
+        ctrl_c()
+
+    stopped(tmp_path, monkeypatch, *SMALL, step=5, happens=twice)
+    start = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["resume"]["start"]
+    assert start == (1, 0)
+    assert result(tmp_path)["error"].startswith("interrupted; go on with: ")
+
+
+def test_a_run_of_weights_and_biases_is_not_forked(tmp_path, monkeypatch):
+    words = [*SMALL[:-1], "logger=wandb"]
+    stopped(tmp_path, monkeypatch, *words)
+    before = result(tmp_path)["wandb"]["id"]
+    time.sleep(1)  # W&B names its folders by the second
+    run_job(tmp_path, *words, "resume=auto")
+    ids = {path.name.rpartition("-")[2] for path in tmp_path.glob("wandb/offline-run-*")}
+    assert ids == {before} == {result(tmp_path)["wandb"]["id"]}
+
+
+def test_jobs_that_a_cluster_queues_again_go_on_without_a_word(tmp_path):
+    composed(tmp_path, sweep=True)
+    assert not goes_on(OmegaConf.create({"resume": None}))
+    launcher = HydraConfig.get().launcher
+    with flag_override(launcher, ["readonly", "struct"], False):
+        launcher._target_ = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+    assert goes_on(OmegaConf.create({"resume": None}))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_to_the_bit(way, tmp_path, monkeypatch):
     words = [*SMALL, *WAYS[way]]
     run_job(tmp_path / "whole", *words)
     epoch = next((EPOCH[word] for word in words[1:] if word in EPOCH), 4)
-    stops = {"boundary": (2 * epoch, kill, Killed), "within": (epoch, ctrl_c, KeyboardInterrupt)}
-    for name, (step, happens, raised) in stops.items():
-        folder = tmp_path / name
-        with monkeypatch.context() as patch, pytest.raises(raised):
-            at(patch, step, happens)
-            run_job(folder, *words)
+    for name, step, happens in (("boundary", 2 * epoch, kill), ("within", epoch, ctrl_c)):
+        folder = stopped(tmp_path / name, monkeypatch, *words, step=step, happens=happens)
         start = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["resume"]["start"]
         assert (start[1] > 0) == (name == "within")
         go_on(folder, *words)
