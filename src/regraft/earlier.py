@@ -1,7 +1,6 @@
 """What an earlier process has left in a run's folder, and whether this one may go on with it."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from regraft.config import resolved
 from regraft.errors import RegraftError
 from regraft.masking import masked
+from regraft.paths import shown
 
 RESULT = "result.json"
 CONFIG = "config.yaml"
@@ -88,9 +88,3 @@ def _leaves(node: Any, folder: str, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(inner, folder, f"{key}.{number}")
     else:
         yield key, node.replace(folder, ".") if isinstance(node, str) else node
-
-
-def shown(folder: Path) -> str:
-    """A folder as one would type it here."""
-    inside = folder.is_relative_to(Path.cwd())
-    return os.path.relpath(folder) if inside else str(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from regraft.errors import RegraftError
+from regraft.paths import shown
 
 LOCK = ".lock"
 
@@ -31,7 +32,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise RegraftError(f"{folder} is running: another process is at work there") from error
+        where = shown(folder)
+        raise RegraftError(f"{where} is running: another process is at work there") from error
     except (OSError, NotImplementedError):
         pass
     try:

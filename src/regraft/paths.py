@@ -27,6 +27,12 @@ def features_folder() -> Path:
     return cache_folder() / "features"
 
 
+def shown(folder: Path) -> str:
+    """A folder as one would type it here."""
+    inside = folder.is_absolute() and folder.is_relative_to(Path.cwd())
+    return str(folder.relative_to(Path.cwd()) if inside else folder)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file as a whole, so that a reader never meets half of it."""
     with whole(path) as unfinished:

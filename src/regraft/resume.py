@@ -16,11 +16,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from regraft import launch, searchpath, sweep
-from regraft.earlier import RESULT, result_of, shown
+from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError, did_you_mean
 from regraft.lock import held
 from regraft.masking import MASK
-from regraft.paths import SWEEP, conf_folder
+from regraft.paths import SWEEP, conf_folder, shown
 
 
 def resume(folder: Path) -> None:

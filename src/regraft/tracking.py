@@ -27,12 +27,12 @@ from torchmetrics.functional.classification import (
 
 from regraft import __version__, faults, searchpath
 from regraft.complaints import explain
-from regraft.earlier import RESULT, look, shown
+from regraft.earlier import RESULT, look
 from regraft.errors import RegraftError
 from regraft.interrupt import Stopped, attended
 from regraft.lock import held
 from regraft.masking import masked
-from regraft.paths import write_in_place, write_whole
+from regraft.paths import shown, write_in_place, write_whole
 from regraft.provenance import words_of
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from regraft.lock import held
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("resume")]
 WORDS = ["data.per_class=5", "trainer.max_epochs=8", "strategy=finetune", "logger=none"]
 TIMEOUT_S = 120
@@ -57,9 +59,10 @@ def results(sweep):
 def test_a_sweep_that_was_killed_is_finished_and_what_was_finished_is_left_alone(begun, tmp_path):
     process = begun("1/checkpoints/last.ckpt")
     sweep = tmp_path / "sweep"
-    running = resume(sweep)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    with held(sweep):
+        running = resume(sweep)
     assert running.returncode == 1
     assert running.stderr == "error: sweep is running: another process is at work there\n"
 
