@@ -76,9 +76,10 @@ def watching(*losses, every=1, precision="32-true", tensors=None):
     module = SimpleNamespace(
         card={}, named_parameters=head.named_parameters, named_buffers=head.named_buffers
     )
-    for trainer.global_step, loss in enumerate(losses, start=1):
+    for index, loss in enumerate(losses):
+        trainer.global_step = index + 1
         batch = (torch.zeros(2, 3), torch.zeros(2))
-        watcher.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, batch, 0)
+        watcher.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, batch, index)
 
 
 NAN, INF = float("nan"), float("inf")

@@ -28,7 +28,7 @@ class Divergence(pl.Callback):
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-        self.unread: list[tuple[int, Tensor]] = []  # steps and their losses, on the device
+        self.unread: list[tuple[int, Tensor]] = []  # batches and their losses, on the device
         self.every = 1  # on a CPU
         self.finite: deque[float] = deque(maxlen=REMEMBERED)
 
@@ -45,7 +45,11 @@ class Divergence(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self.unread.append((trainer.global_step, outputs["loss"]))
+        loss = outputs["loss"]
+        if self.every == 1 and math.isfinite(number := loss.item()):
+            self.finite.append(number)
+            return
+        self.unread.append((batch_idx, loss))
         if len(self.unread) >= self.every or trainer.is_last_batch:
             self._look(trainer, pl_module, batch[0])
 
@@ -57,10 +61,12 @@ class Divergence(pl.Callback):
     def _look(self, trainer: pl.Trainer, module: pl.LightningModule, inputs: Tensor) -> None:
         """Read the losses since the last look; stop at the first that is no number."""
         losses = torch.stack([loss for _, loss in self.unread]).tolist()
-        for (step, _), loss in zip(self.unread, losses, strict=True):
+        each, last = trainer.accumulate_grad_batches, self.unread[-1][0]
+        for (batch, _), loss in zip(self.unread, losses, strict=True):
             if not math.isfinite(loss):
+                step = trainer.global_step - (last // each - batch // each)
                 self._stop(trainer, module, step, loss, "loss", inputs)
-            self.finite.append(loss * trainer.accumulate_grad_batches)
+            self.finite.append(loss)
         self.unread.clear()
 
     def _stop(
@@ -92,9 +98,11 @@ class Divergence(pl.Callback):
             return f"{what}; {wider}" if half else f"{what}; look at these images"
         if inputs is not None and not inputs.isfinite().all():
             return "the batch itself holds NaN after normalising and augmenting; try augment=none"
-        last = self.finite[-1] if self.finite else None
-        if last is not None and last > min(self.finite) + RISE:
-            rise = f"it had risen from {min(self.finite):.3g} to {last:.3g}"
+        # Lightning has divided them by the number of batches in a step.
+        losses = [loss * trainer.accumulate_grad_batches for loss in self.finite]
+        last = losses[-1] if losses else None
+        if last is not None and last > min(losses) + RISE:
+            rise = f"it had risen from {min(losses):.3g} to {last:.3g}"
             return f"{rise}, so the learning rate is too high: {_lower_rate(trainer, module)}"
         if half:
             return f"16-mixed holds no number above 65504, which was exceeded; {wider}"

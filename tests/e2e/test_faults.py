@@ -68,7 +68,8 @@ def test_jobs_of_a_sweep_on_a_full_disk_stop_nobody(on_a_disk):
     assert "Traceback" not in done.stdout + done.stderr
     assert "/checkpoints/best.ckpt: the disk is full; " in done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith(("0,", "1,"))]
-    assert ["finished" in row for row in rows] == [True, False], done.stdout
+    assert len(rows) == 2, done.stdout
+    assert "failed" in rows[1]
 
 
 def test_a_read_only_folder_is_one_line(on_a_disk):
@@ -175,7 +176,6 @@ def wandbs_own_processes():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_wandb_that_is_killed_ends_no_training(tmp_path, monkeypatch, caplog):
     killed = []
 
@@ -196,7 +196,9 @@ def test_wandb_that_is_killed_ends_no_training(tmp_path, monkeypatch, caplog):
     # The next job of the process has a W&B run again.
     run_job(tmp_path / "two", "data.per_class=2", "trainer.max_epochs=1")
     assert "problem" not in result(tmp_path / "two")["wandb"]
-    gc.collect()  # of what W&B knew of its process, with a warning
+    for one in gc.get_objects():  # W&B waits for none that was killed, and Python complains
+        if type(one) is subprocess.Popen:
+            one.poll()
 
 
 class Silent(BaseHTTPRequestHandler):
