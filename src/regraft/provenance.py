@@ -7,6 +7,7 @@ is needed while all is well, so it may take a tenth of a second.
 import re
 import traceback
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,13 +127,18 @@ def find(folders: list[Path], config: str) -> Path | None:
         return None
 
 
-def entries(path: Path) -> list[Entry]:
+def entries(path: Path) -> tuple[Entry, ...]:
     """Every key of a YAML file with its line; none of a file that cannot be read."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        return _entries(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
-        return []
-    return [] if root is None else [Entry("", root.start_mark.line + 1, None), *_walk(root, "")]
+        return ()
+
+
+@lru_cache(maxsize=512)
+def _entries(text: str) -> tuple[Entry, ...]:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return () if root is None else (Entry("", root.start_mark.line + 1, None), *_walk(root, ""))
 
 
 def _walk(node: yaml.Node, prefix: str, depth: int = 0) -> Iterator[Entry]:

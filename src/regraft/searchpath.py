@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
@@ -20,6 +19,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 
 from regraft.errors import RegraftError, did_you_mean
+from regraft.hydra_loader import Loader
 from regraft.paths import conf_folder
 
 VARIABLE = "REGRAFT_CONFIG_PATH"
@@ -125,13 +125,13 @@ def use(config_dir: str | None = None) -> None:
     Plugins.instance().register(TeamFolders)
 
 
-def loader(sources: Iterable[tuple[str, str]]) -> ConfigLoaderImpl:
-    """Hydra's loader of providers and their paths, in this order, without Hydra's global state."""
+def loader(sources: Iterable[tuple[str, str]]) -> Loader:
+    """A loader of providers and their paths, in this order, without Hydra's global state."""
     Plugins.instance()  # what plugins keep in Hydra's store, such as launchers
     path = ConfigSearchPathImpl()
     for provider, where in sources:
         path.append(provider, where)
-    return ConfigLoaderImpl(path)
+    return Loader(path)
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,21 @@ def load(key: str, target: Any) -> Any:
     trusted, package = (*TRUSTED, *users()), str(target).partition(".")[0]
     refusal = RegraftError(
         f"{key}._target_={target}: not from a trusted module; if you trust it, add "
-        f"--trust={package} to the command or set the environment variable {TRUST}={package}"
+        f"--trust={package} to the command or set the environment variable {TRUST}={package}",
+        key=f"{key}._target_",
     )
     if not isinstance(target, str) or not target.startswith(trusted):
         raise refusal
     if any(part.startswith("_") for part in target.split(".")):
         raise RegraftError(
-            f"{key}._target_={target}: what begins with _ is not built from a config"
+            f"{key}._target_={target}: what begins with _ is not built from a config",
+            key=f"{key}._target_",
         )
     try:
         found = get_object(target)
     except Exception as error:
-        raise RegraftError(f"{key}._target_={target}: no such class or function") from error
+        where = f"{key}._target_"
+        raise RegraftError(f"{where}={target}: no such class or function", key=where) from error
     if not f"{getattr(found, '__module__', None)}.".startswith(trusted):
         raise refusal
     return found
@@ -95,7 +98,8 @@ def check_parts(key: str, node: dict[str, Any]) -> Any:
     """Check one node's words and the parts in it, and return what its `_target_` names."""
     found = load(key, node["_target_"])
     if odd := [name for name in map(str, node) if name.startswith("_") and name != "_target_"]:
-        raise RegraftError(f"{key}.{odd[0]}: only _target_ is read here; leave {odd[0]} out")
+        where = f"{key}.{odd[0]}"
+        raise RegraftError(f"{where}: only _target_ is read here; leave {odd[0]} out", key=where)
     annotations = hints(found)
     for name, inner in node.items():
         _check(f"{key}.{name}", inner, tuple(_classes_in(annotations.get(name))))
@@ -117,12 +121,14 @@ def _check(key: str, node: Any, kinds: tuple[type, ...]) -> None:
         found = load(key, target)
         if not kinds:
             raise RegraftError(
-                f"{key}._target_={target}: nothing is built here; give a plain value"
+                f"{key}._target_={target}: nothing is built here; give a plain value",
+                key=f"{key}._target_",
             )
         if not _makes(found, kinds):
             raise RegraftError(
                 f"{key}._target_={target}: makes no {_named(kinds)}; name a class of that kind or "
-                "a function of a package of yours that is annotated to return one"
+                "a function of a package of yours that is annotated to return one",
+                key=f"{key}._target_",
             )
         check_parts(key, node)
     elif isinstance(node, dict | list):

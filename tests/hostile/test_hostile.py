@@ -26,7 +26,7 @@ from regraft.data.manifest import manifest
 from regraft.data.readable import unreadable
 from regraft.data.transforms import InputConfig, UnreadableImageError, read_image
 from regraft.errors import RegraftError
-from regraft.loader import Loader
+from regraft.hydra_loader import Loader
 from regraft.outputs import write_predictions
 from regraft.paths import conf_folder
 from regraft.pictures import read_test

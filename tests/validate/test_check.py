@@ -75,7 +75,7 @@ def test_all_errors_of_all_files_are_told(wrong):
         "head/typos.yaml:4": "head..*did you mean 'dropout'",
         "head/typos.yaml:5": "head.dropout=2: must be less than 1",
         "preset/group.yaml:4": "dta: no such key; did you mean 'data'",
-        "preset/hydra.yaml:5": "verbos",
+        "preset/hydra.yaml:4": "^hydra.run.dir: only the command line may say this",
         "preset/key.yaml:4": "backbone.wieghts: .* did you mean 'weights'",
         "preset/key.yaml:5": "sed: no such key, .*; did you mean 'seed'",
         "preset/option.yaml:4": "data=digitz: no such option; did you mean 'digits'",

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from regraft import provenance
 from regraft.errors import did_you_mean
 
 HEADER = "# @package _global_"
@@ -29,28 +29,7 @@ def keys(file: Path) -> dict[str, int]:
 
     None of a file that cannot be read, which is a fault by itself.
     """
-    try:
-        return _keys(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-
-
-@lru_cache(maxsize=512)
-def _keys(text: str) -> dict[str, int]:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    return dict(_walk(root, "")) if root is not None else {}
-
-
-def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
-    if isinstance(node, yaml.MappingNode):
-        pairs = [(str(key.value), key, value) for key, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        pairs = [(str(index), item, item) for index, item in enumerate(node.value)]
-    else:
-        return
-    for name, key, value in pairs:
-        yield f"{prefix}{name}", key.start_mark.line + 1
-        yield from _walk(value, f"{prefix}{name}.")
+    return {entry.key: entry.line for entry in provenance.entries(file) if entry.key}
 
 
 def faults(file: Path, config: str, overlays: Collection[str]) -> Iterator[Fault]:

@@ -86,8 +86,11 @@ class Tree:
             wrong, settings = [error], {}
         except Exception as error:
             return Job((self._place(error, words),), {})
-        faults = (Fault(*self._where(problem.key or "", words), str(problem)) for problem in wrong)
-        return Job(tuple(faults), settings)
+        return Job(tuple(self._fault(problem, words) for problem in wrong), settings)
+
+    def _fault(self, problem: RegraftError, words: Sequence[str]) -> Fault:
+        file, line = self._where(problem.key or "", words)
+        return Fault(file, line, str(problem).removeprefix(f"{file}: "))
 
     def _with_base(self, words: Sequence[str]) -> tuple[str, ...]:
         given = {word.partition("=")[0] for word in words}

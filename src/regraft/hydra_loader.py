@@ -117,14 +117,16 @@ def _is_ours(loaded: ConfigResult) -> bool:
 def refuse(config: Any, file: str) -> None:
     """Raises RegraftError for what a file of others may not say, naming the file and the key."""
     for path, value in _leaves(config):
-        where = f"{file}: {'.'.join(path)}"
+        objection = ""
         if path[0] == "hydra":
-            _refuse_for_hydra(path[1:], value, where)
+            objection = _objection_of_hydra(path[1:], value)
         elif is_place(path) and not _is_inside(path[-1], value):
-            raise RegraftError(
-                f"{where}={value}: a preset writes below ${{output_dir}} only; give "
-                f"{'.'.join(path)} as a word of the command line if you want it elsewhere"
+            objection = (
+                f"={value}: a preset writes below ${{output_dir}} only; give {'.'.join(path)} as a "
+                "word of the command line if you want it elsewhere"
             )
+        if objection:
+            raise RegraftError(f"{file}: {'.'.join(path)}{objection}", key=".".join(path))
 
 
 def is_place(path: tuple[str, ...]) -> bool:
@@ -141,23 +143,23 @@ def _is_inside(key: str, value: Any) -> bool:
     return INSIDE.fullmatch(value) is not None and ".." not in value
 
 
-def _refuse_for_hydra(path: tuple[str, ...], value: Any, where: str) -> None:
+def _objection_of_hydra(path: tuple[str, ...], value: Any) -> str:
+    """What is wrong with a key below `hydra`; empty if it may be said."""
     group, key = (*path, "", "")[:2]
     word = path[2] if len(path) > 2 else ""
-    if key not in ALLOWED.get(group, "").split() or any(p.startswith("_") for p in path):
-        known = "; ".join(f"hydra.{g}: {names}" for g, names in ALLOWED.items())
-        raise RegraftError(
-            f"{where}: only the command line may say this; a preset may set of {known}"
-            if group in ALLOWED
-            else f"{where}: only the command line may say this; a preset may set options of "
-            "hydra.sweeper and hydra.launcher"
-        )
+    if group not in ALLOWED:
+        known = "options of hydra.sweeper and hydra.launcher"
+        return f": only the command line may say this; a preset may set {known}"
+    if key not in ALLOWED[group].split() or any(part.startswith("_") for part in path):
+        known = "; ".join(f"hydra.{name}: {keys}" for name, keys in ALLOWED.items())
+        return f": only the command line may say this; a preset may set of {known}"
     if re.search(r"\$\{|[\x00-\x1f]", str(value)):
-        raise RegraftError(f"{where}: give a plain value on one line, without ${{…}}")
+        return ": give a plain value on one line, without ${…}"
     swept = tuple(word.lstrip("+~").split("."))
     written = is_place(swept) or (swept[0] in WRITERS and "{" in str(value))
     if key in ("params", "search_space") and ("hydra" in word or written):
-        raise RegraftError(f"{where}: only the command line may sweep over this")
+        return ": only the command line may sweep over this"
+    return ""
 
 
 def _leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
-from regraft.loader import Loader, refuse, refuse_what_grows
+from regraft.hydra_loader import Loader, refuse, refuse_what_grows
 from regraft.paths import conf_folder
 
 
