@@ -35,7 +35,7 @@ TESTED_AT_FLOORS := $(addprefix tests/,test_conf.py test_config.py test_provenan
 
 test-lowest: $(STAMP) ## A job and some tests on the lowest allowed dependencies
 	@$(PY) -m venv $(LOWEST) && $(LOWEST)/bin/python -m pip install --no-input -q "uv>=0.5"
-	@$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e . "pytest>=8.3" "hypothesis>=6.100"
+	@$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[parquet]" "pytest>=8.3" "hypothesis>=6.100"
 	@rm -rf $(LOWEST)/outputs
 	@WANDB_MODE=offline $(LOWEST)/bin/python train.py -m strategy=feature_extraction,finetune \
 		logger=wandb data.per_class=20 trainer.max_epochs=2 hydra.sweep.dir=$(LOWEST)/outputs

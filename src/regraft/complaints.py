@@ -97,7 +97,7 @@ def explain(error: BaseException | None) -> str:
         text = "something refers to itself without end; debug=on shows where"
     elif not isinstance(error, HydraException):
         text = f"{type(error).__name__}: {text}; debug=on shows where"
-    text = re.sub(r"(\S{80})\S{220,}", r"\1…", text)
+    text = re.sub(r"([^\s:]{80})[^\s:]{220,}", r"\1…", text)
     return printable(in_text(text))
 
 
@@ -142,7 +142,8 @@ def _composing(error: BaseException) -> str | None:
         return f"hydra.searchpath: {gone.group(1)}: no such folder"
     if at.reading:
         return _unreadable(error, at.reading)
-    if "Config group override must be a string" in str(error):
+    odd = at.folders and isinstance(error, TypeError | AttributeError)  # an option such as [1, 2]
+    if odd or "Config group override must be a string" in str(error):
         got = f"{at.word}: " if at.word else ""
         return f"{got}an option of a group is a word; to switch one off choose none: augment=none"
     if at.word and "invalid literal for int()" in str(error):

@@ -121,7 +121,9 @@ def each_value_once(config: DictConfig) -> Iterator[list[str]]:
 def _overrides(config: DictConfig) -> list[Override]:
     """Of a sweep: those of `hydra.sweeper.params`, unless the command line has another."""
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    running = GlobalHydra.instance()  # whose options a glob is about
+    loader = running.config_loader() if running.is_initialized() else None
+    parser = OverridesParser.create(config_loader=loader)
     parsed = parser.parse_overrides([*words, *words_of(config.hydra)])
     return list({override.get_key_element(): override for override in parsed}.values())
 
