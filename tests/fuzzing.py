@@ -248,11 +248,15 @@ def _as_new(folder: Path) -> Iterator[None]:
     sweep.started.clear()
     try:
         with warnings.catch_warnings():
+            warnings.resetwarnings()  # those of pytest make errors of warnings
+            warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
         os.chdir(where)
         os.environ.clear()
         os.environ.update(environment)
+        for handler in {*root.handlers} - {*handlers}:
+            handler.close()
         sys.argv, root.handlers[:] = argv, handlers
         root.setLevel(level)
         HydraConfig.instance().cfg = None
