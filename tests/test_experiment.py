@@ -195,7 +195,7 @@ def test_ctrl_c_is_an_interruption_and_recorded(step, tmp_path, monkeypatch):
     monkeypatch.setattr(f"regraft.classifier.Classifier.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1", "logger=none")
-    assert result(tmp_path)["status"] == "failed"
+    assert result(tmp_path)["status"] == "interrupted"
     assert "interrupted" in result(tmp_path)["error"]
 
 
