@@ -210,12 +210,13 @@ def ask(words: list[str], folder: Path, *, train: bool) -> Answer:
             err.write(f"Traceback: {type(error).__name__}: {error}")
     seconds = time.process_time() - started
     said = err.getvalue().strip()
-    if "debug=on" in words:  # asks for the traceback; the one line comes after it
+    if {"debug=on", "hydra.verbose=true"} & {*words}:  # ask for more; the one line comes last
         said, out = said.rpartition("\n")[2], io.StringIO()
-    return Answer(tuple(words), *_judged(code, out.getvalue(), said), seconds)
+    jobs = 1 if not {"-m", "--multirun"} & {*words} else 99  # each has a line of its own
+    return Answer(tuple(words), *_judged(code, out.getvalue(), said, jobs), seconds)
 
 
-def _judged(code: object, out: str, err: str) -> tuple[str, str]:
+def _judged(code: object, out: str, err: str, jobs: int = 1) -> tuple[str, str]:
     lines = [line for line in err.splitlines() if not line.startswith("WARNING: ")]
     errors = list(dict.fromkeys(line for line in lines if line.startswith("error: ")))
     text = " | ".join(lines)
@@ -227,8 +228,9 @@ def _judged(code: object, out: str, err: str) -> tuple[str, str]:
         return ("finding" if lines else "ran"), text
     if errors and all("Begun" in line for line in errors):
         return "begun", ""
-    several = len(lines) != 1 and "Begun" not in text
-    if code != 1 or several or not errors or INTERNAL.search(text.replace("Begun", "")):
+    wrong = "".join(line for line in lines if "Begun" not in line)
+    other = any(not line.startswith("error: ") for line in lines)
+    if code != 1 or other or not 0 < len(lines) <= jobs or INTERNAL.search(wrong):
         return "finding", f"exit code {code}: {text}"
     return "refused", text
 

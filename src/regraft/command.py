@@ -48,5 +48,7 @@ def _refuse_contradictions(given: argparse.Namespace) -> None:
         raise RegraftError("--package goes with --cfg: --cfg job --package optimizer")
     if given.shell_completion and not re.search("install|uninstall|query", str(given.overrides)):
         raise RegraftError("--shell-completion wants install=bash, uninstall=bash or query=bash")
+    if "hydra.callbacks.sweep=null" in given.overrides:
+        raise RegraftError("hydra.callbacks.sweep=null: a sweep's report needs it; leave this out")
     if given.experimental_rerun:
         raise RegraftError("--experimental-rerun: unpickles a file, which regraft never does")

@@ -49,6 +49,7 @@ VALUES = (
     (r"could not be converted to Integer", "must be an integer"),
     (r"could not be converted to Float", "must be a number"),
     (r"is not a valid bool", "must be true or false"),
+    (r"does not support deletion", "cannot be deleted; null or another value may do"),
     (r"is not Optional|not optional", "cannot be null"),
     (r"expected one of \[(.+)\]", "must be one of {0}"),
     (r"Cannot (?:assign|merge|convert) .*(?:List|list)(?:Config|\[\w+\])?$", "must be a list"),
@@ -59,6 +60,7 @@ VALUES = (
 REFERENCES = (
     (r"Interpolation key '(.+?)' not found", "refers to {0}, which there is not"),
     (r"Unsupported interpolation type (\S+)", "${{{0}:…}} is nothing that can be asked for"),
+    (r"HydraConfig was not set", "is known in a job only"),
     (r"Recursive interpolation", "refers to itself"),
     (r"Environment variable '(.+?)' not found", "the environment variable {0} is not set"),
     (r"Missing mandatory value: (\S+)", "refers to {0}, which is not set"),
@@ -249,6 +251,8 @@ def _translated(text: str, table: tuple[tuple[str, str], ...]) -> str | None:
 def _reference(error: OmegaConfBaseException) -> str:
     """A value that refers to another one and cannot be resolved."""
     text = str(error)
+    if "RangeSweep" in text:
+        return "a range(…) of a sweep does not go with other values: key=range(0,3) or key=0,1,2"
     key = getattr(error, "full_key", None) or provenance.Stopped(error).refers
     said = _translated(text, REFERENCES) or _translated(text, VALUES) or text.splitlines()[0]
     gone = re.search(r"Interpolation key '(.+?)' not found", text)

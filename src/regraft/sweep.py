@@ -44,12 +44,15 @@ class SweepProgress(Callback):
         stop_in_peace(config, folder)
         if (folder / SWEEP).exists():
             return  # its jobs will be refused, or go on
-        _held.enter_context(held(folder))
         if search.is_search(config):
             search.prepare(config)
-        jobs = count_jobs(config)
+        try:
+            jobs, overrides = count_jobs(config), planned(config)
+        except Exception:  # what cannot be counted cannot be swept, as Hydra is about to say
+            return
+        _held.enter_context(held(folder))
         words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
-        plan = {"jobs": jobs, "words": words, "overrides": planned(config)}
+        plan = {"jobs": jobs, "words": words, "overrides": overrides}
         write_whole(folder / SWEEP, json.dumps(plan).encode())
         if "submitit" in config.hydra.launcher._target_:
             print(f"{jobs} jobs for submitit; their logs: {folder}/.submitit", flush=True)

@@ -206,7 +206,7 @@ def _refuse_contradictions(job: Job, cfg: DictConfig) -> None:
             f"quadrant={quadrant} brings its own data: leave {own[0]} or the quadrant "
             "(sweep=quadrants is four of them) out"
         )
-    if Path(cfg.get("output_dir", job.folder)).resolve() != job.folder.resolve():
+    if Path(str(cfg.get("output_dir", job.folder))).resolve() != job.folder.resolve():
         raise RegraftError(f"output_dir={cfg.output_dir}: set hydra.run.dir instead")
 
 
