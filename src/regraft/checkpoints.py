@@ -1,6 +1,7 @@
 """What a job keeps while it trains, so that it can go on as if it had never been stopped."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +13,13 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torchmetrics import Metric
 
 from regraft import streams
+from regraft.errors import RegraftError
 from regraft.interrupt import bell
+from regraft.rank import rank
 from regraft.streams import Start
 
 _log = logging.getLogger(__name__)
+TOLD = "REGRAFT_LAST"  # the environment variable with the first process's last checkpoint
 
 
 class Last(Checkpoint):
@@ -127,6 +131,8 @@ def left_by_earlier(trainer: Any, classifier: Any) -> tuple[Path | None, float]:
     not fit into memory; the training then starts from the beginning.
     """
     path = next((one.path for one in trainer.callbacks if isinstance(one, Last)), None)
+    if trainer.world_size > 1:
+        path = _of_the_first(trainer, path)
     if path is None or not path.exists():
         return None, 0.0
     try:
@@ -139,3 +145,22 @@ def left_by_earlier(trainer: Any, classifier: Any) -> tuple[Path | None, float]:
         _log.info("%s", path, exc_info=error)
         _log.warning("%s cannot be read: the training starts from the beginning", path)
         return None, 0.0
+
+
+def _of_the_first(trainer: Any, path: Path | None) -> Path | None:
+    """The checkpoint of the first process, which tells the others: their folders are their own.
+
+    Raises RegraftError where it cannot, as it has not started them.
+    """
+    if rank():
+        return Path(os.environ[TOLD]) if TOLD in os.environ else None
+    os.environ.pop(TOLD, None)
+    if path is None or not path.exists():
+        return None
+    if trainer.strategy.cluster_environment.creates_processes_externally:
+        raise RegraftError(
+            f"{path.parent.parent}: goes on without torchrun only; start it with trainer.devices="
+            f"{trainer.world_size}"
+        )
+    os.environ[TOLD] = str(path.absolute())
+    return path

@@ -2,13 +2,17 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 import wandb_file
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("devices")]
@@ -126,3 +130,45 @@ def test_the_installed_command_starts_the_other_processes_too(tmp_path):
     assert done.returncode == 0, done.stderr
     [run] = tmp_path.glob("outputs/runs/*/*")
     assert json.loads((run / "result.json").read_text())["status"] == "finished"
+
+
+def test_a_killed_job_goes_on_in_all_its_processes(tmp_path, repository):
+    """As one that was never stopped: the processes read the first one's checkpoint."""
+    words = [
+        *TWO,
+        *("freeze=first", "freeze.stages=3", "head=linear", "data.per_class=3", "logger=none"),
+        *("loader.batch_size=8", "trainer.max_epochs=3"),
+    ]
+
+    def start(folder, *more):
+        command = [
+            sys.executable,
+            repository / "train.py",
+            *words,
+            f"hydra.run.dir={folder}",
+            *more,
+        ]
+        return subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+
+    assert start("whole").wait(120) == 0
+    killed = start("killed")
+    last = tmp_path / "killed/checkpoints/last.ckpt"
+    while not last.exists() and killed.poll() is None:
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    done = torch.load(last, weights_only=True)["epoch"]
+    assert start("killed", "resume=auto").wait(120) == 0
+
+    assert done < 2  # or nothing was left to do
+    whole, resumed = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)
+        for name in ("whole", "killed")
+    )
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, resumed["state_dict"][name]), name
+    accuracies = [
+        json.loads((tmp_path / name / "result.json").read_text())["metrics"]
+        for name in ("whole", "killed")
+    ]
+    assert accuracies[0] == accuracies[1]
