@@ -72,7 +72,8 @@ def test_with_leave_the_batch_is_halved_and_the_steps_stay(tmp_path, monkeypatch
     }
     assert steps(tmp_path / "halved") == steps(tmp_path / "plain") == [2, 4]
     assert caplog.text.count("starting again with loader.batch_size=") == 2
-    assert "batch_size: 8" in (tmp_path / "halved" / "config.yaml").read_text()
+    # What was asked for: by that it is known again when it goes on.
+    assert "batch_size: 32" in (tmp_path / "halved" / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize("place", ["computing features", "judging"])

@@ -102,6 +102,16 @@ def stopped(folder, monkeypatch, *words, step=5, happens=kill, where="training_s
     return folder
 
 
+@pytest.fixture(autouse=True)
+def untaken_signals():
+    """As in a new process: whoever ran before in this one may have taken them."""
+    free = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in free.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
