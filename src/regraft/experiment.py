@@ -201,6 +201,9 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
     every, epochs = cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
     if epochs is None or epochs < 1:
         raise RegraftError(f"trainer.max_epochs={epochs}: give a number of epochs, at least 1")
+    if every is None or every < 1:
+        key = "trainer.check_val_every_n_epoch"
+        raise RegraftError(f"{key}={every}: give a number of epochs, at least 1", key=key)
     # The last epoch is validated in any case: it may be the best.
     ours["check_val_every_n_epoch"] = max(n for n in range(1, every + 1) if epochs % n == 0)
     try:
