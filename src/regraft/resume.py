@@ -21,6 +21,7 @@ from regraft.errors import RegraftError, did_you_mean
 from regraft.lock import held
 from regraft.masking import MASK
 from regraft.paths import SWEEP, conf_folder, shown
+from regraft.provenance import words_of
 
 
 def resume(folder: Path) -> None:
@@ -63,7 +64,7 @@ def _go_on_with_run(folder: Path) -> None:
 
 
 def _go_on_with_sweep(folder: Path, only: int | None) -> None:
-    plan = json.loads((folder / SWEEP).read_text())
+    plan = _plan(folder)
     if plan.get("overrides") is None:
         raise RegraftError(
             f"{shown(folder)}: the jobs of this sweep are not known beforehand, as those of a "
@@ -84,6 +85,16 @@ def _go_on_with_sweep(folder: Path, only: int | None) -> None:
         for first, last in _ranges(left):
             jobs = [[*plan["overrides"][n], "resume=auto"] for n in range(first, last + 1)]
             launcher.launch(jobs, initial_job_idx=first)
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    """The sweep's words and those of all its jobs, as they were typed."""
+    text = (folder / SWEEP).read_text()
+    if MASK not in text:
+        return dict(json.loads(text))
+    config: Any = OmegaConf.load(folder / "multirun.yaml")  # Hydra's own, with the secrets
+    words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
+    return {"words": words, "overrides": sweep.planned(config)}
 
 
 def _launcher(folder: Path, words: list[str]) -> Any:

@@ -23,7 +23,7 @@ from regraft import search, searchpath
 from regraft.beside import threads_each
 from regraft.interrupt import pass_on
 from regraft.lock import held, is_held
-from regraft.masking import in_text
+from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
 from regraft.provenance import words_of
 
@@ -53,7 +53,7 @@ class SweepProgress(Callback):
         _held.enter_context(held(folder))
         words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
         plan = {"jobs": jobs, "words": words, "overrides": overrides}
-        write_whole(folder / SWEEP, json.dumps(plan).encode())
+        write_whole(folder / SWEEP, json.dumps(masked(plan)).encode())
         if "submitit" in config.hydra.launcher._target_:
             print(f"{jobs} jobs for submitit; their logs: {folder}/.submitit", flush=True)
         # For the processes of the jobs, which inherit it; what the user has set stays.

@@ -60,7 +60,7 @@ def test_one_process_records_and_the_other_is_silent(job):
     assert done.stdout.count("computed once: nothing (2 devices train together)") == 1
     assert done.stdout.count("accuracy") == 1
     assert {path.name for path in run.iterdir()} == {
-        *(".hydra", "checkpoints", "config.yaml", "confusion_matrix.png", "curves.png"),
+        *(".hydra", ".lock", "checkpoints", "config.yaml", "confusion_matrix.png", "curves.png"),
         *("metrics.csv", "plan.txt", "predictions.csv", "result.json", "train.log", "wandb"),
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
