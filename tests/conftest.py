@@ -31,6 +31,10 @@ for name in [*os.environ]:
         del os.environ[name]
 os.environ.pop("FORCE_COLOR", None)
 
+from regraft import hydra_loader  # noqa: E402, after the environment
+
+hydra_loader.install()  # as the program does, so that no test depends on which ran before it
+
 REPOSITORY = Path(__file__).parents[1]
 
 # What tests share is imported by them; collecting it for doctests would import it a second time.

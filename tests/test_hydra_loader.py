@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from regraft.errors import RegraftError
-from regraft.hydra_loader import Loader, refuse, refuse_what_grows
+from regraft.hydra_loader import Loader, refuse, refuse_what_grows, refuse_word
 from regraft.paths import conf_folder
 
 
@@ -87,9 +87,33 @@ def test_a_package_of_a_foreign_primary_config_is_not_imported(tmp_path, monkeyp
         path.prepend("team", f"file://{tmp_path}", "main")
         loader(path).load_configuration("config", [], RunMode.RUN)
 
-    with pytest.raises(RegraftError, match=f"{tmp_path}/config.yaml: hydra.searchpath.0: only the"):
+    with pytest.raises(RegraftError, match="config.yaml:3: hydra.searchpath.0: only the"):
         composed(Loader)
     assert not (tmp_path / "canary").exists()
     with suppress(Exception):
         composed(Loader.__base__)
     assert (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("seed=3", "+callbacks.x.y=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        *("hydra.sweeper.max_batch_size=2", "hydra.searchpath=[file:///team]", "~tags"),
+    ],
+)
+def test_words_that_only_say_what_is_trained_are_taken_out_of_a_folder(word):
+    refuse_word(word)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("--config-path=/evil", "-m", "+hydra.callbacks.x._target_=logging.FileHandler"),
+        "+hydra.callbacks.x={_target_:logging.FileHandler,filename:pwned}",
+        *("hydra.job.env_set.LD_PRELOAD=x.so", "hydra.job_logging.root.level=x", "+hydra={a:1}"),
+    ],
+)
+def test_words_that_make_hydra_do_something_are_not(word):
+    with pytest.raises(RegraftError, match="not taken out of a folder's records; go on by typing"):
+        refuse_word(word)

@@ -142,7 +142,10 @@ def test_what_is_wrong_with_an_option_is_in_its_file(team, text, message):
             f"{OVERLAY}defaults:\n  - /head: mlp\n",
             "head is chosen already: head=<option> without +",
         ),
-        (f"{OVERLAY}hydra:\n  jobb: 3\n", "preset/ours.yaml:3: hydra.jobb: no such key"),
+        (
+            f"{OVERLAY}hydra:\n  jobb: 3\n",
+            "preset/ours.yaml:3: hydra.jobb: only the command line may say this",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_preset_is_in_its_file(team, text, message):

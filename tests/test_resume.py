@@ -13,7 +13,7 @@ from jobs import composed, run_job
 from omegaconf import OmegaConf, flag_override
 
 from regraft.classifier import Classifier
-from regraft.earlier import goes_on
+from regraft.earlier import goes_on, refuse_another
 from regraft.errors import RegraftError
 from regraft.interrupt import bell
 from regraft.lock import held
@@ -259,3 +259,11 @@ def test_to_the_bit(way, tmp_path, monkeypatch):
         assert (start[1] > 0) == (name == "within")
         go_on(folder, *words)
         same(tmp_path / "whole", folder)
+
+
+def test_another_of_several_devices_is_no_other_run(tmp_path):
+    (tmp_path / "config.yaml").write_text("trainer: {devices: [1]}\noutput_dir: x\n")
+    refuse_another(tmp_path, {"trainer": {"devices": [0]}, "output_dir": "x"})
+    refuse_another(tmp_path, {"trainer": {"devices": 1}, "output_dir": "x"})
+    with pytest.raises(RegraftError, match="devices"):
+        refuse_another(tmp_path, {"trainer": {"devices": 2}, "output_dir": "x"})

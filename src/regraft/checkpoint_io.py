@@ -22,7 +22,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 def save(checkpoint: dict[str, Any], path: Path) -> None:
     """Write a checkpoint; raises OSError with its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that is gone stays gone
     with whole(path) as unfinished:
         try:
             torch.save(checkpoint, unfinished)

@@ -23,6 +23,9 @@ app.add_typer(cache, name="cache")
 HELP = "A sweep, outputs/sweeps/<date>/<time>, or a single job"
 RUN = "A run, outputs/runs/<date>/<time>, or a job of a sweep, outputs/sweeps/<date>/<time>/0"
 Folder = Annotated[Path, typer.Argument(help=HELP, show_default=False)]
+Trust = Annotated[
+    list[str] | None, typer.Option(metavar="PACKAGE", help="Whose heads, data … may be built.")
+]
 
 
 @app.command(
@@ -136,12 +139,15 @@ def presets(
 @app.command()
 def validate(
     folder: Annotated[str | None, typer.Argument(help="A team's; else those that are set.")] = None,
+    trust: Trust = None,
 ) -> None:
     """Check every option and every preset under every strategy; exit code 1 if one is wrong."""
     from rich.console import Console
 
+    from regraft.trust import add
     from regraft.validate import check
 
+    add(trust or [])
     with one_line_errors():
         code = check.show(Console(), folder)
     raise typer.Exit(code)
@@ -163,10 +169,12 @@ def diff(
 
 
 @app.command()
-def resume(folder: Folder) -> None:
+def resume(folder: Folder, trust: Trust = None) -> None:
     """Finish a run or the unfinished jobs of a sweep, failed ones too; finished ones stay as is."""
     from regraft.resume import resume
+    from regraft.trust import add
 
+    add(trust or [])
     resume(folder)
 
 

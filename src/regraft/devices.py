@@ -58,6 +58,11 @@ def refuse_what_cannot_be_shared(trainer: pl.Trainer, plan: Plan, images: Images
         )
     if strategy._layer_sync is not None and strategy.root_device.type == "cpu":
         raise RegraftError("trainer.sync_batchnorm=true: only accelerators can; leave it out")
+    if images.on_oom == "halve":
+        raise RegraftError(
+            f"loader.on_oom=halve: {count} devices cannot agree on it; leave it out and give a "
+            "smaller loader.batch_size"
+        )
     if trainer.num_nodes > 1:
         raise RegraftError("trainer.num_nodes: a job trains on the devices of one computer")
     if any(plan.starts) and not strategy._ddp_kwargs.get("find_unused_parameters"):

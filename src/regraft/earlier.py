@@ -69,13 +69,25 @@ def refuse_another(folder: Path, config: dict[str, Any]) -> None:
     except OSError:
         return  # it was stopped before anything was done
     assert isinstance(stored, dict)
-    then, now = (dict(_leaves(one, str(one.get("output_dir")))) for one in (stored, config))
+    before: dict[str, Any] = {str(key): value for key, value in stored.items()}
+    then, now = (
+        dict(_leaves(_on_any_device(one), str(one.get("output_dir")))) for one in (before, config)
+    )
     for key in [*then, *now]:
         if not key.startswith(FREE) and then.get(key) != now.get(key):
             raise RegraftError(
                 f"{shown(folder)}: this run has {key}={then.get(key)}, and now it is "
                 f"{now.get(key)}: that would be another run, which wants a folder of its own"
             )
+
+
+def _on_any_device(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without which of several devices the job was given: another one will do."""
+    trainer = config.get("trainer")
+    devices = trainer.get("devices") if isinstance(trainer, dict) else None
+    if isinstance(trainer, dict) and isinstance(devices, list) and len(devices) == 1:
+        return {**config, "trainer": {**trainer, "devices": 1}}
+    return config
 
 
 def _leaves(node: Any, folder: str, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,6 +22,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 import regraft.environment  # noqa: F401, replaces a resolver
+from regraft import provenance
 from regraft.errors import RegraftError
 
 # What a file of others may set of the node `hydra`: how a search goes, and what a job asks for.
@@ -126,12 +127,36 @@ def refuse(config: Any, file: str) -> None:
                 "word of the command line if you want it elsewhere"
             )
         if objection:
-            raise RegraftError(f"{file}: {'.'.join(path)}{objection}", key=".".join(path))
+            key = ".".join(path)
+            raise RegraftError(f"{_place(file, key)}: {key}{objection}", key=key)
+
+
+def refuse_word(word: str) -> None:
+    """Raises RegraftError for a word out of a run's folder that would make Hydra do something.
+
+    Its records were typed by the user once, but they are files now. Where YAML is looked for may
+    stay in them: what is found there is a file of others.
+    """
+    key = word.lstrip("+~").partition("=")[0].partition("@")[0].strip()
+    path = tuple(key.split("."))
+    harmless = path[0] != "hydra" or path[1:] == ("searchpath",)
+    if word.startswith("-") or not (harmless or not _objection_of_hydra(path[1:], word)):
+        raise RegraftError(
+            f"{word}: not taken out of a folder's records; go on by typing the words again, with "
+            "resume=auto and hydra.run.dir=<folder>"
+        )
+
+
+def _place(file: str, key: str) -> str:
+    """The file as one would name it, with the line of the key."""
+    path = Path(file)
+    lines = (entry.line for entry in provenance.entries(path) if entry.key == key)
+    return provenance.shown(path, next(lines, None))
 
 
 def is_place(path: tuple[str, ...]) -> bool:
     """Whether a key names a file or a folder that is written."""
-    names = PLACES | {"path", "filename"} if path[0] in WRITERS else PLACES
+    names = PLACES | {"path", "filename", "dir"} if path[0] in WRITERS else PLACES
     return path[0] != "data" and not names.isdisjoint(path)  # what is in data is read
 
 

@@ -38,13 +38,13 @@ _failed: list[str] = []  # errors of the jobs that ran in this process
 def train(arguments: list[str]) -> None:
     """`regraft train`: what train.py does in a checkout, with the YAML of the package."""
     sys.argv = ["regraft train", *arguments]
-    # Lightning starts the other processes of a job on several devices as `python -m <this name>`.
-    sys.modules["__main__"].__spec__ = find_spec("regraft.launch")
     guard(run_jobs)
 
 
 def run_jobs() -> None:
     """The job, or the jobs, of the words in sys.argv."""
+    # Lightning starts the other processes of a job on several devices as `python -m <this name>`.
+    sys.modules["__main__"].__spec__ = find_spec("regraft.launch")
     _hydra(job)()
 
 

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from regraft import launch, searchpath, sweep
 from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError, did_you_mean
+from regraft.hydra_loader import refuse_word
 from regraft.lock import held
 from regraft.masking import MASK
 from regraft.paths import SWEEP, conf_folder, shown
@@ -53,9 +54,10 @@ def _go_on_with_run(folder: Path) -> None:
     with held(folder):
         pass  # before Hydra writes anything into it
     # Not Hydra's own record, which a run that was refused here has overwritten.
-    words = result.get("overrides")
+    words: Any = result.get("overrides")
     if words is None or MASK in str(words):
         words = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+    words = [*_of_hydra(folder / ".hydra" / "hydra.yaml"), *words]
     sys.argv[1:] = [*_lasting(words), "resume=auto", f"hydra.run.dir={_quoted(folder)}"]
     if found := _config_dir(folder / ".hydra" / "hydra.yaml"):
         sys.argv += ["--config-dir", found]
@@ -70,7 +72,10 @@ def _go_on_with_sweep(folder: Path, only: int | None) -> None:
             f"{shown(folder)}: the jobs of this sweep are not known beforehand, as those of a "
             "search are not: start it again, or go on with one of its jobs by the words it had"
         )
-    numbers = range(len(plan["overrides"])) if only is None else [only]
+    count = len(plan["overrides"])
+    if only is not None and only >= count:
+        raise RegraftError(f"{shown(folder)}: there is no job {only}, but 0 to {count - 1}")
+    numbers = range(count) if only is None else [only]
     left = [n for n in numbers if result_of(folder / str(n)).get("status") != "finished"]
     if not left:
         what = f"all {len(numbers)} jobs have" if only is None else f"job {only} has"
@@ -81,10 +86,18 @@ def _go_on_with_sweep(folder: Path, only: int | None) -> None:
         (folder / SWEEP).touch()  # from here on, it is measured how long a job takes
         sweep.started.append(folder)
         words = [*_lasting(plan["words"]), "hydra.mode=MULTIRUN"]
-        launcher = _launcher(folder, [*words, f"hydra.sweep.dir={_quoted(folder)}"])
-        for first, last in _ranges(left):
+        launcher, at_once = _launcher(
+            folder, [*words, f"hydra.sweep.dir={_quoted(folder)}"], len(left)
+        )
+        stopped: list[Exception] = []
+        for first, last in _ranges(left, at_once):
             jobs = [[*plan["overrides"][n], "resume=auto"] for n in range(first, last + 1)]
-            launcher.launch(jobs, initial_job_idx=first)
+            try:
+                launcher.launch(jobs, initial_job_idx=first)
+            except Exception as error:  # of a job that has died; the others are to go on
+                stopped.append(error)
+        if stopped:
+            raise stopped[0]
 
 
 def _plan(folder: Path) -> dict[str, Any]:
@@ -97,8 +110,9 @@ def _plan(folder: Path) -> dict[str, Any]:
     return {"words": words, "overrides": sweep.planned(config)}
 
 
-def _launcher(folder: Path, words: list[str]) -> Any:
-    """What launches the sweep's jobs, as Hydra's own sweeper would get it."""
+def _launcher(folder: Path, words: list[str], jobs: int) -> tuple[Any, int | None]:
+    """What launches the sweep's jobs, as Hydra's own sweeper would get it; and how many at most
+    at once."""
     searchpath.use(_config_dir(folder / "multirun.yaml"))
     search = create_automatic_config_search_path(None, None, str(conf_folder()))
     GlobalHydra.instance().clear()
@@ -106,20 +120,35 @@ def _launcher(folder: Path, words: list[str]) -> Any:
     config = hydra.compose_config("config", words, RunMode.MULTIRUN, with_log_configuration=True)
     sweep.stop_in_peace(config, folder)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
-    return Plugins.instance().instantiate_launcher(
+    sweep.begin(config, jobs)
+    launcher = Plugins.instance().instantiate_launcher(
         config=config, hydra_context=context, task_function=launch.job
     )
+    return launcher, config.hydra.sweeper.get("max_batch_size")
 
 
-def _ranges(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """The first and the last of numbers that follow each other.
+def _ranges(numbers: list[int], most: int | None = None) -> Iterator[tuple[int, int]]:
+    """The first and the last of numbers that follow each other, at most so many.
 
     >>> list(_ranges([0, 3, 4, 5, 9]))
     [(0, 0), (3, 5), (9, 9)]
+    >>> list(_ranges([0, 1, 2], most=2))
+    [(0, 1), (2, 2)]
     """
     for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
         members = [number for _, number in group]
-        yield members[0], members[-1]
+        size = most or len(members)
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            yield part[0], part[-1]
+
+
+def _of_hydra(stored: Path) -> list[str]:
+    """The words for Hydra itself that a run was given, as Hydra wrote them down."""
+    if not stored.exists():
+        return []
+    found: Any = OmegaConf.select(OmegaConf.load(stored), "hydra.overrides.hydra")
+    return [] if found is None else list(map(str, found))
 
 
 def _config_dir(stored: Path) -> str | None:
@@ -133,7 +162,10 @@ def _config_dir(stored: Path) -> str | None:
 def _lasting(words: Any) -> list[str]:
     """Words of a command line that hold again: what it was about, not where and how it began."""
     moment = ("resume=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
-    return [str(word) for word in words if not str(word).startswith(moment)]
+    kept = [str(word) for word in words if not str(word).startswith(moment)]
+    for word in kept:
+        refuse_word(word)
+    return kept
 
 
 def _quoted(folder: Path) -> str:

@@ -54,13 +54,7 @@ class SweepProgress(Callback):
         words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
         plan = {"jobs": jobs, "words": words, "overrides": overrides}
         write_whole(folder / SWEEP, json.dumps(masked(plan)).encode())
-        if "submitit" in config.hydra.launcher._target_:
-            print(f"{jobs} jobs for submitit; their logs: {folder}/.submitit", flush=True)
-        # For the processes of the jobs, which inherit it; what the user has set stays.
-        if threads := threads_each(config, jobs):
-            os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-        with suppress(HydraException):  # a wrong word; the first job will say it
-            searchpath.say_what_is_replaced(config.hydra, each_value_once(config))
+        begin(config, jobs)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -98,6 +92,19 @@ def stop_in_peace(config: DictConfig, folder: Path) -> None:
     """With jobs in processes of their own, the first Ctrl-C ends each after its step."""
     if "joblib" in config.hydra.launcher._target_:
         pass_on(lambda: any(is_held(path) for path in folder.glob("[0-9]*/")))
+
+
+def begin(config: DictConfig, jobs: int | None) -> None:
+    """What is set and said before the first of so many jobs, also when a sweep goes on."""
+    if "submitit" in config.hydra.launcher._target_:
+        print(
+            f"{jobs} jobs for submitit; their logs: {config.hydra.sweep.dir}/.submitit", flush=True
+        )
+    # For the processes of the jobs, which inherit it; what the user has set stays.
+    if threads := threads_each(config, jobs):
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    with suppress(HydraException):  # a wrong word; the first job will say it
+        searchpath.say_what_is_replaced(config.hydra, each_value_once(config))
 
 
 def planned(config: DictConfig) -> list[list[str]] | None:

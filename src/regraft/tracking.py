@@ -37,6 +37,8 @@ from regraft.provenance import words_of
 
 log = logging.getLogger(__name__)
 
+# What a run goes on by, also when the disk has no room for more.
+LEFT = ("checkpoint", "best_epoch", "wandb", "halved", "resumed", "overrides")
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "wandb")
 
 
@@ -50,6 +52,7 @@ class Job:
     sweep: str | None  # name of the sweep it belongs to: date and time
     sources: dict[str, dict[str, str | None]] = field(default_factory=dict)  # that is not shipped
     whole: Path | None = None  # the folder that is gone on with: the sweep's, or the job's own
+    searching: bool = False  # whether it is one of a search, whose jobs depend on each other
 
     @classmethod
     def current(cls) -> "Job":
@@ -71,6 +74,7 @@ class Job:
             sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
             whole=Path(hydra.sweep.dir).absolute() if sweeping else None,
+            searching=sweeping and "optuna" in str(hydra.sweeper.get("_target_")),
         )
 
 
@@ -138,7 +142,7 @@ class Record:
                 return
             told = faults.of_output(error, self.job.folder)
             less = blank_result(self.job, self.config) | {"status": "failed"}
-            less |= {key: self.result[key] for key in ("checkpoint", "best_epoch", "wandb")}
+            less |= {key: self.result[key] for key in LEFT}
             write_in_place(path, _text(less | {"error": self.result["error"] or explain(told)}))
             raise told from error
 
@@ -219,8 +223,10 @@ def _interruptible(job: Job) -> Iterator[None]:
         if isinstance(error, SystemExit) and error.code != 1:
             raise  # of submitit, which has put the job back into the queue
         when = str(error) if isinstance(error, Stopped) else "interrupted"
-        folder = shown(job.whole or job.folder)
-        raise KeyboardInterrupt(f"{when}; go on with: regraft resume {folder}") from error
+        how = f"go on with: regraft resume {shown(job.whole or job.folder)}"
+        if job.searching:
+            how = "a search begins again, unless hydra.sweeper.storage keeps it (docs/sweeps.md)"
+        raise KeyboardInterrupt(f"{when}; {how}") from error
 
 
 def _write_last(record: Record) -> None:
@@ -265,6 +271,9 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "features": None,
         "weights": None,
         "halved": None,
+        "resumed": 0,
+        "backbone": None,
+        "input": None,
         "checkpoint": None,
         "best_epoch": None,
         "forecast": None,

@@ -39,11 +39,15 @@ def from_words(words: list[str]) -> list[str]:
 
     So that it holds for the processes that a launcher starts; no file can say it.
     """
-    given = [word.partition("=")[2] for word in words if word.startswith("--trust=")]
-    if given:
-        os.environ[TRUST] = ",".join([os.environ.get(TRUST, ""), *given])
-    users()  # from here on it stays as it is
+    add([word.partition("=")[2] for word in words if word.startswith("--trust=")])
     return [word for word in words if not word.startswith("--trust=")]
+
+
+def add(packages: list[str]) -> None:
+    """Trust these, too, in this process and those that it starts; from here on it stays so."""
+    if packages:
+        os.environ[TRUST] = ",".join([os.environ.get(TRUST, ""), *packages])
+    users()
 
 
 @cache

@@ -62,6 +62,7 @@ def test_the_result_says_what_was_chosen_measured_and_paid(finished):
     assert found["choices"]["strategy"] == "feature_extraction"
     assert set(found["overrides"]) == {"data.per_class=20", "trainer.max_epochs=4", "tags=[mine]"}
     sizes = {"train": 200, "val": 179, "test": 359}
+    assert found["data"].pop("listing").keys() == sizes.keys()
     assert found["data"] == {"name": "digits", "classes": 10, **sizes, "skipped": 0}
     assert set(metrics) >= {"val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1"}
     assert metrics["test/acc"] > 0.3

@@ -31,6 +31,8 @@ def begun(tmp_path, repository):
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                # As from a terminal: in the background of a shell, Ctrl-C is ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         deadline = time.monotonic() + TIMEOUT_S
         while not (tmp_path / "sweep" / awaited).exists() and time.monotonic() < deadline:

@@ -20,7 +20,7 @@ def test_failed_and_diverged_trials_stop_no_search(tmp_path, train):
     assert [r["status"] == "finished" for r in found] == [good <= {*r["overrides"]} for r in found]
     failed = [result["error"] for result in found if result["status"] == "failed"]
     assert 0 < len(failed) < 5
-    assert any("the loss became NaN" in error for error in failed)
+    assert any("loss became" in error for error in failed), failed
     assert done.returncode == 1
     assert done.stderr.count("error: ") == len(done.stderr.splitlines()) == len(failed)
     assert "job 0 (of 0 to 4): " in done.stdout

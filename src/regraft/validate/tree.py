@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from regraft import config
 from regraft.complaints import explain
 from regraft.errors import RegraftError
+from regraft.provenance import shown
 from regraft.searchpath import SHIPPED, Entry, files, loader, options
 from regraft.validate.files import Fault, keys
 
@@ -90,7 +91,7 @@ class Tree:
 
     def _fault(self, problem: RegraftError, words: Sequence[str]) -> Fault:
         file, line = self._where(problem.key or "", words)
-        return Fault(file, line, str(problem).removeprefix(f"{file}: "))
+        return Fault(file, line, str(problem).removeprefix(f"{shown(file, line)}: "))
 
     def _with_base(self, words: Sequence[str]) -> tuple[str, ...]:
         given = {word.partition("=")[0] for word in words}
