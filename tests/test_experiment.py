@@ -241,6 +241,7 @@ def test_a_job_that_goes_back_into_the_queue_has_not_failed(tmp_path, monkeypatc
         ([*TWO, "loader.batch_size=3"], "loader.batch_size: 3 cannot be shared by 2 devices"),
         ([*TWO, "trainer.sync_batchnorm=true"], "only accelerators can"),
         ([*TWO, "+trainer.num_nodes=2"], "on the devices of one computer"),
+        ([*TWO, "loader.on_oom=halve"], "2 devices cannot agree on it; leave it out"),
         ([*TWO, "features=on"], "features=on: 2 devices train together"),
         ([*TWO, "strategy=collect"], "computed once, which they are not: 2 devices"),
         (["callbacks.checkpoint.monitor=val/loss"], "add callbacks.checkpoint.mode=min"),
