@@ -10,15 +10,18 @@ from regraft.errors import RegraftError
 from regraft.paths import shown
 
 LOCK = ".lock"
+PATIENCE_S = 1  # whoever asks is_held has the lock for a moment
 
 
 def is_held(folder: Path) -> bool:
     """Whether a process is at work in the folder, as far as one can know."""
     try:
-        with held(folder):
+        with _lock(folder).acquire(blocking=False):
             return False
-    except RegraftError:
+    except Timeout:
         return True
+    except (OSError, NotImplementedError):
+        return False
 
 
 @contextmanager
@@ -27,10 +30,9 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises RegraftError if another one is in there. Where there are no locks, all are let in.
     """
-    # filelock's soft lock, for file systems without locks, would outlive its owner.
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+    lock = _lock(folder)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=PATIENCE_S)
     except Timeout as error:
         where = shown(folder)
         raise RegraftError(f"{where} is running: another process is at work there") from error
@@ -40,3 +42,8 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _lock(folder: Path) -> FileLock:
+    # filelock's soft lock, for file systems without locks, would outlive its owner.
+    return FileLock(folder / LOCK, fallback_to_soft=False)
