@@ -1,5 +1,7 @@
 """Formula-driven images: same seed, same pixels; disjoint classes; a cache that is never wrong."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +223,16 @@ def test_a_writer_that_fails_leaves_nothing_behind(cache, monkeypatch):
 
     assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []
     assert isinstance(fractals.cached("source", 2, 3, **SMALL), np.memmap)
+
+
+def test_without_locks_nothing_is_left_that_others_would_wait_for(cache, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    images = fractals.cached("source", 2, 3, **SMALL)
+    assert np.array_equal(images, fractals.render("source", 2, 3, **SMALL))
+    assert "no locks here" in caplog.text
 
 
 def test_a_cache_folder_that_cannot_be_written_costs_a_warning_not_the_job(

@@ -89,7 +89,8 @@ def cached(
         if (images := _open(path, shape)) is not None:
             return images
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        # filelock's soft lock, for file systems without locks, would outlive its owner.
+        with FileLock(path.with_suffix(".lock"), fallback_to_soft=False):
             if (images := _open(path, shape)) is None:
                 _write(path, shape, _chunks(role, classes, per_class, **choices))
                 images = _open(path, shape)
