@@ -1,13 +1,43 @@
+import errno
+import fcntl
+
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from jobs import composed
 
-from regraft.beside import one_of, threads_each
+from regraft.beside import in_our_processes, kind, one_of, threads_each
 
 
-def config(folder, *words):
-    composed(folder, *words, sweep=True)
+def config(folder, *words, sweep=True):
+    composed(folder, *words, sweep=sweep)
     return HydraConfig.instance().cfg
+
+
+@pytest.mark.parametrize("name", ["basic", "joblib", "local", "slurm"])
+def test_only_a_sweep_has_a_launcher(name, tmp_path):
+    if name in ("local", "slurm"):
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    word = f"hydra/launcher={name}"
+    assert kind(config(tmp_path, word).hydra) == name
+    assert kind(config(tmp_path, word, sweep=False).hydra) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "cores", "expected"),
+    [
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], 1, True),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"], 4, False),
+        (["hydra/launcher=joblib"], 4, True),
+        (["hydra/launcher=joblib"], 1, False),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], 4, False),
+        ([], 4, False),
+    ],
+)
+def test_joblib_starts_processes_for_several_jobs_at_a_time(
+    words, cores, expected, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("joblib._parallel_backends.cpu_count", lambda: cores)
+    assert in_our_processes(config(tmp_path, *words).hydra) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,3 +90,13 @@ def test_a_failed_job_gives_its_device_back(tmp_path):
         raise ZeroDivisionError
     with one_of(2, 0, tmp_path) as index:
         assert index == 0
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_without_locks_jobs_share_the_devices(code, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with one_of(2, 5, tmp_path) as first, one_of(2, 7, tmp_path) as second:
+        assert (first, second) == (1, 1)

@@ -9,6 +9,7 @@ import warnings
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from jobs import composed, run_job
 from omegaconf import OmegaConf, flag_override
 
@@ -241,10 +242,14 @@ def test_a_run_of_weights_and_biases_is_not_forked(tmp_path, monkeypatch):
 def test_jobs_that_a_cluster_queues_again_go_on_without_a_word(tmp_path):
     composed(tmp_path, sweep=True)
     assert not goes_on(OmegaConf.create({"resume": None}))
-    launcher = HydraConfig.get().launcher
+    hydra = HydraConfig.get()
+    launcher = hydra.launcher
     with flag_override(launcher, ["readonly", "struct"], False):
         launcher._target_ = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
     assert goes_on(OmegaConf.create({"resume": None}))
+    with flag_override(hydra, ["readonly", "struct"], False):
+        hydra.mode = RunMode.RUN  # which no launcher starts
+    assert not goes_on(OmegaConf.create({"resume": None}))
 
 
 @pytest.mark.slow

@@ -3,14 +3,43 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from hydra.types import RunMode
 from omegaconf import DictConfig
+
+Kind = Literal["basic", "joblib", "local", "slurm"]
+_KINDS: dict[str, Kind] = {
+    "BasicLauncher": "basic",
+    "JoblibLauncher": "joblib",
+    "LocalLauncher": "local",
+    "SlurmLauncher": "slurm",
+}
+
+
+def kind(hydra: Any) -> Kind | None:
+    """Which launcher starts the jobs of a sweep; None for a single run, and for one unknown."""
+    return _kind(hydra.launcher) if hydra.mode == RunMode.MULTIRUN else None
 
 
 def runs_side_by_side(launcher: DictConfig) -> bool:
     """Whether the launcher starts several jobs on this computer."""
-    return launcher._target_.rpartition(".")[2] in ("JoblibLauncher", "LocalLauncher")
+    return _kind(launcher) in ("joblib", "local")
+
+
+def in_our_processes(hydra: Any) -> bool:
+    """Whether the jobs run in processes that this one has started, not in this one itself."""
+    if kind(hydra) != "joblib":
+        return False
+    from joblib import effective_n_jobs  # takes 0.2 s
+
+    # With one at a time, also where -1 means one core, joblib starts no process. 0 it refuses.
+    return hydra.launcher.n_jobs != 0 and effective_n_jobs(hydra.launcher.n_jobs) > 1
+
+
+def _kind(launcher: DictConfig) -> Kind | None:
+    return _KINDS.get(str(launcher.get("_target_")).rpartition(".")[2])
 
 
 def threads_each(config: DictConfig, jobs: int | None) -> int | None:
@@ -34,15 +63,19 @@ def threads_each(config: DictConfig, jobs: int | None) -> int | None:
 def one_of(count: int, number: int, folder: Path) -> Iterator[int]:
     """A device that no other job of the sweep in `folder` has, from `number` on in turn.
 
-    Where all are taken, jobs share: `number` modulo `count`. A killed job gives its device back.
+    Where all are taken, or there are no locks, jobs share: `number` modulo `count`. A killed job
+    gives its device back.
     """
     for step in range(count):
         index = (number + step) % count
-        lock = FileLock(folder / f".device{index}.lock")
+        # filelock's soft lock, for file systems without locks, would outlive its owner.
+        lock = FileLock(folder / f".device{index}.lock", fallback_to_soft=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
             continue
+        except (OSError, NotImplementedError):
+            break
         try:
             yield index
         finally:

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from regraft.beside import kind
 from regraft.config import resolved
 from regraft.errors import RegraftError
 from regraft.masking import masked
@@ -22,8 +23,7 @@ FREE = ("resume", "output_dir", "tags", "logger", "loader.workers")
 def goes_on(cfg: DictConfig) -> bool:
     """Whether the job is to go on with what is in its folder: `resume=auto`, or a launcher that
     queues jobs again by itself, in the same folder."""
-    launcher = OmegaConf.select(HydraConfig.get(), "launcher._target_")  # type: ignore[arg-type]
-    return cfg.get("resume") == "auto" or "submitit" in str(launcher)
+    return cfg.get("resume") == "auto" or kind(HydraConfig.get()) in ("local", "slurm")
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Imported before anything heavy is needed: `--help` and `--cfg job` never load to
 import atexit
 import gc
 import logging
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import hydra_loader, rank, searchpath, sweep, trust
+from regraft import beside, hydra_loader, rank, searchpath, sweep, trust
 from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
@@ -98,7 +99,8 @@ def job(cfg: DictConfig) -> float | None:
         with own_device(cfg):
             return run(cfg)
     except KeyboardInterrupt:
-        if "joblib" in HydraConfig.get().launcher._target_:
+        # In the sweep's own process, where joblib runs one job at a time, there are no others.
+        if beside.kind(HydraConfig.get()) == "joblib" and multiprocessing.parent_process():
             wait_for_the_others()
         raise
     except Exception as error:

@@ -8,6 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from regraft.beside import kind
+
 RESULTS = "optimization_results.yaml"  # what the sweeper leaves in the sweep's folder
 
 
@@ -24,7 +26,7 @@ def prepare(config: DictConfig) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     said = {word.partition("=")[0].lstrip("+") for word in config.hydra.overrides.hydra}
     ours: dict[str, Any] = {"direction": "maximize"}
-    if "basic_launcher" in config.hydra.launcher._target_:
+    if kind(config.hydra) == "basic":
         ours["n_jobs"] = 1  # one after the other, so each may learn from the one before
     if "seed" in config.hydra.sweeper.sampler and isinstance(config.get("seed"), int):
         ours["sampler.seed"] = config.seed

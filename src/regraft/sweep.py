@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regraft import search, searchpath
-from regraft.beside import threads_each
+from regraft.beside import in_our_processes, kind, threads_each
 from regraft.interrupt import pass_on
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
@@ -90,13 +90,13 @@ def count_jobs(config: DictConfig) -> int | None:
 
 def stop_in_peace(config: DictConfig, folder: Path) -> None:
     """With jobs in processes of their own, the first Ctrl-C ends each after its step."""
-    if "joblib" in config.hydra.launcher._target_:
+    if in_our_processes(config.hydra):
         pass_on(lambda: any(is_held(path) for path in folder.glob("[0-9]*/")))
 
 
 def begin(config: DictConfig, jobs: int | None) -> None:
     """What is set and said before the first of so many jobs, also when a sweep goes on."""
-    if "submitit" in config.hydra.launcher._target_:
+    if kind(config.hydra) in ("local", "slurm"):
         print(
             f"{jobs} jobs for submitit; their logs: {config.hydra.sweep.dir}/.submitit", flush=True
         )

@@ -106,6 +106,17 @@ def test_ctrl_c_ends_a_sweep_after_the_step_and_with_its_table(begun, tmp_path):
     assert (tmp_path / "sweep/sweep.md").exists()
 
 
+def test_ctrl_c_ends_jobs_that_joblib_runs_one_at_a_time(begun, tmp_path):
+    more = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "trainer.max_epochs=500"]
+    process = begun("0/checkpoints/last.ckpt", *more)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+    assert [r["status"] for r in results(tmp_path / "sweep")] == ["interrupted"]
+
+
 def test_ctrl_c_ends_jobs_side_by_side_each_after_its_step(begun, tmp_path):
     more = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.max_epochs=500"]
     process = begun("0/checkpoints/last.ckpt", *more)
