@@ -52,14 +52,14 @@ bell = Bell()
 
 def pass_on(busy: Callable[[], bool]) -> None:
     """From here on, a signal goes to the processes that this one has started, and ends this one
-    with KeyboardInterrupt once they are no longer `busy`; or at once, the second time."""
+    with KeyboardInterrupt once they are gone or no longer `busy`; or at once, the second time."""
 
     def wait(number: int, frame: Any) -> None:
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.default_int_handler)
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, number)
-        while busy():
+        while multiprocessing.active_children() and busy():
             time.sleep(0.1)
         raise KeyboardInterrupt
 
