@@ -217,6 +217,87 @@ def test_the_first_ctrl_c_waits_for_the_step_and_says_how_to_go_on(tmp_path, mon
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+class Submitit:
+    """As much of its handler of signals as there is to see."""
+
+    def __init__(self, folder):
+        self.folder, self.kept = folder, None
+
+    def checkpoint_and_try_requeue(self, number, frame):
+        last = self.folder / "checkpoints/last.ckpt"
+        self.kept = torch.load(last, weights_only=True)["resume"]["start"] if last.exists() else ()
+        raise SystemExit(-1)
+
+
+@pytest.fixture
+def submitit(tmp_path):
+    own = Submitit(tmp_path)
+    before = signal.signal(signal.SIGUSR2, own.checkpoint_and_try_requeue)
+    yield own
+    assert signal.getsignal(signal.SIGUSR2) == own.checkpoint_and_try_requeue
+    assert signal.alarm(0) == 0
+    signal.signal(signal.SIGUSR2, before)
+
+
+def usr2():
+    signal.raise_signal(signal.SIGUSR2)
+
+
+def test_a_job_that_is_queued_again_has_kept_its_step(whole, tmp_path, monkeypatch, submitit):
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        at(patch, 5, usr2)
+        run_job(tmp_path, *SMALL)
+    assert submitit.kept == (1, 2)
+    assert result(tmp_path)["status"] == "running"
+    go_on(tmp_path, *SMALL)
+    same(whole, tmp_path)
+
+
+def test_a_job_is_queued_again_at_once_where_there_is_no_step(tmp_path, monkeypatch, submitit):
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("regraft.experiment.make_trainer", lambda *_: usr2())
+        run_job(tmp_path, *SMALL)
+    assert submitit.kept == ()
+
+
+def test_a_job_is_queued_again_in_time_where_a_step_takes_long(tmp_path, monkeypatch, submitit):
+    def long_step():
+        usr2()
+        time.sleep(20)
+
+    monkeypatch.setattr("regraft.interrupt.QUEUE_S", 1)
+    began = time.monotonic()
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        at(patch, 5, long_step)
+        run_job(tmp_path, *SMALL)
+    assert submitit.kept == (1, 0)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("happens", [kill, ctrl_c])
+def test_the_cost_is_that_of_all_processes(happens, tmp_path, monkeypatch):
+    words = [*SMALL, "strategy=finetune", "data.per_class=3"]
+    run_job(tmp_path / "whole", *words)
+    folder = stopped(tmp_path / "run", monkeypatch, *words, step=2, happens=happens)
+    found, path = result(folder), folder / "checkpoints/last.ckpt"
+    last = torch.load(path, weights_only=True)
+    if happens is kill:  # its result says nothing of this
+        found["cost"] = {}
+        last["resume"]["spent"]["wall_s"] += 1000
+        torch.save(last, path)
+    else:
+        found["cost"]["wall_s"] += 1000
+    (folder / "result.json").write_text(json.dumps(found))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        at(patch, 0, kill)
+        patch.setattr("regraft.tracking._write_last", lambda record: None)
+        run_job(folder, *words, "resume=auto")  # and is killed before it has kept anything
+    run_job(folder, *words, "resume=auto")
+    costs = [result(f)["cost"] for f in (tmp_path / "whole", folder)]
+    assert 1000 < costs[1]["wall_s"] < 1100
+    assert costs[1]["images_forwarded"] == costs[0]["images_forwarded"]
+
+
 def test_the_second_ctrl_c_does_not_wait(tmp_path, monkeypatch):
     def twice():
         ctrl_c()

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ class Last(Checkpoint):
         self.path, self.minutes = Path(path), minutes
         self.start: Start | None = None  # of who goes on from what is being written
         self.found: dict[str, Any] = {}  # what a job before this one has kept
+        self.spent: Callable[[], dict[str, Any]] = dict  # by the run until now
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.began = self.saved = time.monotonic()
@@ -80,6 +82,7 @@ class Last(Checkpoint):
             "metrics": gathered,
             "streams": streams.states(),
             "fit_s": self.found.get("fit_s", 0.0) + time.monotonic() - self.began,
+            "spent": self.spent(),
         }
 
     def on_load_checkpoint(
@@ -124,13 +127,17 @@ def _move(state: dict[str, Any], folder: str) -> None:
             state[key] = {name.replace(before, folder): score for name, score in value.items()}
 
 
-def left_by_earlier(trainer: Any, classifier: Any) -> tuple[Path | None, float]:
+def left_by_earlier(trainer: Any, classifier: Any, record: Any) -> tuple[Path | None, float]:
     """The last checkpoint of a job that this one goes on with, and the seconds it has trained.
 
+    The record is told what that job had spent, and says what to keep in checkpoints from here on.
     None if there is none, or none that can be read, or that has other batches because these did
     not fit into memory; the training then starts from the beginning.
     """
-    path = next((one.path for one in trainer.callbacks if isinstance(one, Last)), None)
+    callback = next((one for one in trainer.callbacks if isinstance(one, Last)), None)
+    path = None
+    if callback is not None:
+        path, callback.spent = callback.path, record.spent
     if trainer.world_size > 1:
         path = _of_the_first(trainer, path)
     if path is None or not path.exists():
@@ -140,6 +147,7 @@ def left_by_earlier(trainer: Any, classifier: Any) -> tuple[Path | None, float]:
         then, now = (card["config"]["loader"] for card in (kept["regraft"], classifier.card))
         if then["batch_size"] != now["batch_size"]:
             return None, 0.0
+        record.goes_on_from(kept["resume"].get("spent", {}))
         return path, kept["resume"]["fit_s"]
     except Exception as error:  # torch raises many kinds of them
         _log.info("%s", path, exc_info=error)

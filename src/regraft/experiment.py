@@ -96,6 +96,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     source = build(cfg.data, cfg.seed)
     augment, balance = build(cfg.augment), build(cfg.balance)
     images: Images = build(cfg.loader, source, backbone.input, augment, balance)
+    record.backbone = backbone  # it counts
     record.add(backbone=backbone.name, input=asdict(backbone.input))
     record.call_it(backbone=backbone.name, data=source.name)
     record.add(strategy={"quadrant": strategy.quadrant})
@@ -147,7 +148,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     data = computed.data if computed else images
     if computed is None:
         images.keep_decoded(caching.store, watch)
-    last, spent = checkpoints.left_by_earlier(trainer, classifier)
+    last, spent = checkpoints.left_by_earlier(trainer, classifier, record)
     started = time.perf_counter() - spent
     with keeping_best(trainer, classifier, record):
         trainer.fit(classifier, datamodule=data, ckpt_path=last, weights_only=True)
@@ -162,7 +163,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     judge = devices.judge(cfg, trainer)
     val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
     record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
-    record.add(cost={"images_forwarded": backbone.images_forwarded})
+    record.add(cost=record.spent())
     if isinstance(strategy, Collect) and computed:
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
         record.add(forecast=found)

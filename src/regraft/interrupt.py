@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 WAIT_S = 600  # for somebody who has died
 SAME_S = 0.5  # a terminal tells all its processes, and a sweep's first one tells the others again
+QUEUE_S = 60  # for the next checkpoint; a cluster leaves a job a minute or some
 SAID = b"\nstopping after this step; Ctrl-C again stops at once\n"
 
 
@@ -26,6 +28,7 @@ class Bell:
         self.when = 0.0
         self.listening = False
         self.before: dict[int, Any] = {}  # the handlers of the signals that ring it
+        self.requeue: Callable[[], object] | None = None  # how submitit ends the job
 
     def __call__(self, number: int, frame: Any) -> None:
         if self.rung and time.monotonic() - self.when < SAME_S:
@@ -35,16 +38,39 @@ class Bell:
         self.rung, self.when = True, time.monotonic()
         os.write(2, SAID)  # not print, whose buffer may be in use just now
 
+    def before_requeue(self, number: int, frame: Any) -> None:
+        """A cluster is about to end the job: submitit puts it back into the queue and exits, but
+        after the next checkpoint, or after QUEUE_S if none comes."""
+        requeue = partial(self.before[number], number, None)
+        if not self.listening:
+            requeue()
+        elif not self.rung:
+            self.rung, self.when, self.requeue = True, time.monotonic(), requeue
+            os.write(2, b"\nto be queued again, after this step\n")
+            signal.signal(signal.SIGALRM, lambda *_: requeue())
+            signal.alarm(QUEUE_S)
+
+    def handler(self, number: int) -> Callable[[int, Any], None]:
+        """What a signal that rings it does."""
+        return self.before_requeue if _is_of_submitit(self.before[number]) else self
+
     def listen(self) -> None:
         """From here on, `stop_if_rung` is called every now and then."""
         for number in self.before:  # also those that Lightning has taken meanwhile
-            signal.signal(number, self)
+            signal.signal(number, self.handler(number))
         self.listening = True
 
     def stop_if_rung(self, when: str) -> None:
-        """Raises Stopped if it was asked for."""
+        """Raises Stopped if it was asked for, or SystemExit if submitit starts the job again."""
+        if self.requeue is not None:
+            signal.alarm(0)
+            self.requeue()
         if self.rung:
             raise Stopped(f"interrupted {when}")
+
+
+def _is_of_submitit(handler: Any) -> bool:
+    return getattr(handler, "__name__", "") == "checkpoint_and_try_requeue"
 
 
 bell = Bell()
@@ -81,16 +107,21 @@ def wait_for_the_others() -> None:
 @contextmanager
 def attended() -> Iterator[None]:
     """Signals ring the bell until the end of the block; but not those that are taken already, as
-    in the background of a shell or by a cluster's own requeuing."""
+    in the background of a shell; submitit's requeuing waits for a checkpoint."""
     free = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     main = threading.current_thread() is threading.main_thread()  # only it may ask for signals
     bell.before = {n: own for n, own in free.items() if main and signal.getsignal(n) == own}
+    if main:
+        taken = {n: signal.getsignal(n) for n in signal.valid_signals()}
+        bell.before |= {n: own for n, own in taken.items() if _is_of_submitit(own)}
     bell.rung = bell.listening = False
     for number in bell.before:
-        signal.signal(number, bell)
+        signal.signal(number, bell.handler(number))
     try:
         yield
     finally:
+        if bell.requeue is not None:
+            signal.alarm(0)
         for number, handler in bell.before.items():
             signal.signal(number, handler)
-        bell.before, bell.listening = {}, False
+        bell.before, bell.listening, bell.requeue = {}, False, None

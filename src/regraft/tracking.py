@@ -89,6 +89,29 @@ class Record:
     run: Any = None  # the W&B run, if there is one
     close: Callable[..., object] = lambda run, exit_code: None  # ends it, in a bounded time
     started: float = field(default_factory=time.perf_counter)
+    backbone: Any = None  # which counts the images that are sent through it
+
+    def spent(self) -> dict[str, Any]:
+        """Seconds and images of this process and of those that the run went on from.
+
+        Of a process that was killed, what its last checkpoint or result says: what came after
+        that is known to nobody.
+        """
+        before = self.earlier.get("cost", {})
+        spent = {"wall_s": (before.get("wall_s") or 0.0) + time.perf_counter() - self.started}
+        images = before.get("images_forwarded"), getattr(self.backbone, "images_forwarded", None)
+        if images != (None, None):
+            spent["images_forwarded"] = sum(count or 0 for count in images)
+        return spent | {"wall_s": round(spent["wall_s"], 3)}
+
+    def goes_on_from(self, spent: dict[str, Any]) -> None:
+        """What the last checkpoint says was spent: more than the result, if its writer was killed.
+
+        Both count all processes before, so the larger is the later.
+        """
+        before = self.earlier.get("cost", {})
+        more = {name: max(value, before.get(name) or 0) for name, value in spent.items()}
+        self.earlier = self.earlier | {"cost": before | more}
 
     def add(self, **parts: Any) -> None:
         """Add to the result; dictionaries are merged."""
@@ -172,6 +195,8 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
         earlier = look(job.folder, cfg)
         record = Record(job, cfg, blank_result(job, cfg), earlier)
         record.add(resumed=earlier.get("resumed", 0) + 1 if earlier else 0)
+        if earlier:
+            record.add(cost=record.spent())
         record.write()  # a killed job says that it was running
         yield from _recorded(record)
 
@@ -195,7 +220,7 @@ def _recorded(record: Record) -> Iterator[Record]:
     else:
         record.add(status="finished")
     finally:
-        record.add(cost={"wall_s": round(time.perf_counter() - record.started, 3)})
+        record.add(cost=record.spent())
         try:
             _write_last(record)
         finally:

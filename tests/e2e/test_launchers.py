@@ -100,7 +100,7 @@ def test_a_preempted_job_is_started_again_in_its_own_folder(tmp_path):
         text=True,
     )
     job = tmp_path / "sweep" / "0"
-    wait_for(lambda: (job / "metrics.csv").exists() or sweep.poll() is not None)
+    wait_for(lambda: (job / "checkpoints/last.ckpt").exists() or sweep.poll() is not None)
     [task] = tasks(tmp_path)
     os.kill(task, signal.SIGUSR2)  # as Slurm does, some time before it ends the job
     wait_for(lambda: tasks(tmp_path) not in ([], [task]) or sweep.poll() is not None)
@@ -109,8 +109,9 @@ def test_a_preempted_job_is_started_again_in_its_own_folder(tmp_path):
     assert "Requeued job" in log
     assert log.count("Starting with JobEnvironment") == 2
     assert [path.name for path in (tmp_path / "sweep").iterdir() if path.name.isdigit()] == ["0"]
-    # Not "failed": what comes back to its folder has to see that it was not done.
-    assert json.loads((job / "result.json").read_text())["status"] in ("running", "finished")
+    result = json.loads((job / "result.json").read_text())
+    assert (result["status"], result["resumed"]) == ("finished", 1)
+    assert "to be queued again, after this step" in log
     assert "Traceback" not in told
 
 
