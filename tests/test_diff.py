@@ -72,3 +72,9 @@ def test_what_is_no_run_is_one_line(run, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RegraftError, match="empty is no run's folder"):
         diff.read(tmp_path / "empty")
+
+
+def test_a_folder_with_a_damaged_result_alone_is_no_run(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(RegraftError, match="is no run's folder: result.json is damaged"):
+        diff.read(tmp_path)

@@ -171,6 +171,7 @@ def test_what_is_wrong_with_a_preset_is_in_its_file(team, text, message):
         ("hydra.run.dir=null", "hydra.run.dir=null: cannot be null"),
         ("=", "=: not of the form key=value"),
         ("~balance=weights", "~balance=weights: this is not what is chosen"),
+        ("=", "--help shows what there is"),
         ("head@x=mlp", "head@x: the place of head is head; leave @x out"),
         (f"head={'x' * 400}", "xxx…: no such option (there are conv_mlp, linear, mlp)"),
         ("optimizer.betas.x=1", "optimizer.betas.x=1: this is a list, whose places are numbers"),
@@ -182,3 +183,11 @@ def test_what_is_wrong_with_a_word_is_said_in_ours(team, word, message):
 
 def test_a_mistake_elsewhere_is_not_given_a_place():
     assert explain(RegraftError("it", key="optimizer.lr")) == "it"
+
+
+def test_an_overlay_without_its_header_is_told_so(team):
+    team(strategy__ours="# c\ndefaults:\n  - override /freeze: none\nstrategy: {name: ours}\n")
+    assert said("strategy=ours") == (
+        "strategy/ours.yaml:3: override /freeze: not from here; a strategy, preset or sweep begins "
+        "with '# @package _global_', on its first line"
+    )

@@ -171,3 +171,10 @@ def test_looking_for_folders_needs_nothing_heavy():
     code = "import sys, regraft.searchpath, regraft.presets; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_the_folder_above_the_one_that_is_meant_is_refused(tmp_path):
+    (tmp_path / "team/conf/head").mkdir(parents=True)
+    with pytest.raises(RegraftError, match=r"holds no options; did you mean .*team/conf\?"):
+        searchpath.read(str(tmp_path / "team"), "REGRAFT_CONFIG_PATH")
+    assert searchpath.read(str(tmp_path / "team/conf"), "x")

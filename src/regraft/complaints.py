@@ -23,7 +23,8 @@ from regraft.paths import conf_folder
 
 FORM = (
     "not of the form key=value (no space at '=', no comma at the end); a value with spaces, "
-    "commas, ~ or letters beyond a to z wants quotes of its own: \"key='a, b'\""
+    "commas, ~ or letters beyond a to z wants quotes of its own: \"key='a, b'\"; --help shows what "
+    "there is"
 )
 # What Hydra says of the words of a command line (and of a defaults list), in ours.
 SAYINGS = (
@@ -86,6 +87,11 @@ def explain(error: BaseException | None) -> str:
         text = "values are searched for in an interval by hydra/sweeper=optuna only: add it"
     elif "No trials are completed yet" in text:
         text = "no job of the search has a result"
+    elif 'Could not detect "srun"' in text:
+        text = (
+            "hydra/launcher=slurm: there is no Slurm here (no srun); run it on a login node, or "
+            "with hydra/launcher=joblib"
+        )
     elif type(error).__module__.startswith("submitit"):
         about = text if len(text) < 100 else f"{text[:100]} …"
         text = f"a job ended without a result; see .submitit in the sweep's folder ({about})"
@@ -221,7 +227,12 @@ def _wrong_key(error: ConfigCompositionException, at: provenance.Stopped) -> str
         return f"{at.word or '='}: {FORM}"
     if gone and "@" in gone.group(1):
         group, _, package = gone.group(1).partition("@")
-        return f"{place}{gone.group(1)}: the place of {group} is {group}; leave @{package} out"
+        if place:  # nobody wrote the @: Hydra did, as the file's place is not the top
+            return (
+                f"{place}override /{group}: not from here; a strategy, preset or sweep begins "
+                "with '# @package _global_', on its first line"
+            )
+        return f"{gone.group(1)}: the place of {group} is {group}; leave @{package} out"
     if gone:
         return f"{place}{gone.group(1)}: no such key{_nearest(gone.group(1), at.folders)}"
     asked = text.removeprefix("Error merging override ").splitlines()[0] if text else ""

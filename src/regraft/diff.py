@@ -65,6 +65,8 @@ def read(folder: Path) -> dict[str, Values]:
         what = f"a sweep: give one of its jobs, {folder / jobs[0]}" if jobs else "no run's folder"
         raise RegraftError(f"{folder} is {what}")
     record, error = load_result(folder / "result.json")
+    if not record and (folder / "result.json").exists() and not (folder / "config.yaml").exists():
+        raise RegraftError(f"{folder} is no run's folder: {error}")
     record = record or {"status": "unknown", "error": error, **from_hydra(folder / ".hydra")}
     sections = {
         name: dict(_flat({part: record.get(part) for part in parts}))

@@ -11,6 +11,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import wandb
+from pydantic import ValidationError
 from pytorch_lightning.loggers import WandbLogger
 
 from regraft.config import resolved
@@ -76,7 +77,7 @@ def wandb_logger(record: Record, *, project: str, entity: str | None) -> Curves 
         run = _online_or_offline(record, start)
     except Exception as error:  # whatever it trips over, the training needs none of it
         result["wandb"]["id"] = None
-        record.missed(f"off for this run: {error}")
+        record.missed(f"off for this run: {_in_words(error)}")
         return None
     record.run, record.close = run, _close
     record.write()
@@ -105,6 +106,15 @@ def _online_or_offline(record: Record, start: Callable[..., Any]) -> Any:
         return start(mode="offline", id=known["id"])
     finally:
         sys.argv = words
+
+
+def _in_words(error: Exception) -> str:
+    """W&B's own words, but for a setting that it refuses: pydantic's take a page."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    wrong = error.errors()[0]
+    name = "_".join(map(str, wrong["loc"])).upper()
+    return f"WANDB_{name}={wrong['input']}: {wrong['msg'].lower()}"
 
 
 class _NoAnswerError(Exception):

@@ -39,7 +39,7 @@ def _resume(folder: Path) -> None:
     elif (folder / RESULT).exists() or (folder / ".hydra").is_dir():
         _go_on_with_run(folder)
     else:
-        beside = [path.name for path in folder.parent.glob("*/")]
+        beside = [path.name for path in folder.parent.glob("*/") if path != folder]
         raise RegraftError(
             f"{shown(folder)} is no run (outputs/runs/<date>/<time>) and no sweep "
             f"(outputs/sweeps/<date>/<time>){did_you_mean(folder.name, beside)}"
@@ -54,6 +54,8 @@ def _go_on_with_run(folder: Path) -> None:
     with held(folder):
         pass  # before Hydra writes anything into it
     # Not Hydra's own record, which a run that was refused here has overwritten.
+    if not result and not (folder / ".hydra").is_dir():
+        raise RegraftError(f"{shown(folder)} is no run's folder: its {RESULT} cannot be read")
     words: Any = result.get("overrides")
     if words is None or MASK in str(words):
         words = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))

@@ -68,7 +68,18 @@ def read(word: str, where: str) -> list[Entry]:
     if not folder.is_dir():
         near = _folders_in(folder.parent) if folder.parent.is_dir() else ()
         raise RegraftError(f"{where}={word}: no such folder{did_you_mean(folder.name, near)}")
+    _refuse_what_holds_no_groups(folder, f"{where}={word}")
     return [Entry(word if "/" in word else f"./{word}", folder)]  # no name that Hydra gives too
+
+
+def _refuse_what_holds_no_groups(folder: Path, where: str) -> None:
+    """Raises RegraftError for the folder above the one that is meant."""
+    groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
+    inside = [path for path in folder.iterdir() if path.is_dir()]
+    if groups.isdisjoint(path.name for path in inside):
+        for path in inside:
+            if not groups.isdisjoint(_folders_in(path)):
+                raise RegraftError(f"{where}: holds no options; did you mean {path}?")
 
 
 def _folders_of_package(package: str, where: str) -> list[Path]:
