@@ -353,3 +353,8 @@ def test_another_of_several_devices_is_no_other_run(tmp_path):
     refuse_another(tmp_path, {"trainer": {"devices": 1}, "output_dir": "x"})
     with pytest.raises(RegraftError, match="devices"):
         refuse_another(tmp_path, {"trainer": {"devices": 2}, "output_dir": "x"})
+
+
+def test_a_new_folder_holds_nothing_to_go_on_with(tmp_path, caplog):
+    run_job(tmp_path, *SMALL[:-1], "trainer.max_epochs=1", "logger=none", "resume=auto")
+    assert "resume=auto finds nothing in a new folder: give hydra.run.dir=<folder>" in caplog.text

@@ -148,6 +148,7 @@ def left_by_earlier(trainer: Any, classifier: Any, record: Any) -> tuple[Path | 
         if then["batch_size"] != now["batch_size"]:
             return None, 0.0
         record.goes_on_from(kept["resume"].get("spent", {}))
+        print(f"goes on after step {kept['global_step']}", flush=True)
         return path, kept["resume"]["fit_s"]
     except Exception as error:  # torch raises many kinds of them
         _log.info("%s", path, exc_info=error)

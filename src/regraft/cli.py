@@ -28,6 +28,17 @@ Trust = Annotated[
 ]
 
 
+@app.callback(invoke_without_command=True)
+def regraft(
+    version: Annotated[bool, typer.Option("--version", help="Which regraft this is.")] = False,
+) -> None:
+    if version:
+        from regraft import __version__
+
+        print(f"regraft {__version__}")
+        raise typer.Exit
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,

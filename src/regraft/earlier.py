@@ -1,11 +1,13 @@
 """What an earlier process has left in a run's folder, and whether this one may go on with it."""
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regraft.beside import kind
@@ -14,6 +16,7 @@ from regraft.errors import RegraftError
 from regraft.masking import masked
 from regraft.paths import shown
 
+_log = logging.getLogger(__name__)
 RESULT = "result.json"
 CONFIG = "config.yaml"
 # What may be another when a run goes on: no number depends on it.
@@ -52,6 +55,10 @@ def look(folder: Path, cfg: DictConfig) -> dict[str, Any]:
     Raises RegraftError if the folder holds a run that was not asked for, or another one.
     """
     if not any((folder / name).exists() for name in (RESULT, CONFIG, "checkpoints")):
+        hydra = HydraConfig.get()
+        named = any("hydra.run.dir=" in str(word) for word in hydra.overrides.hydra)
+        if cfg.get("resume") == "auto" and hydra.mode == RunMode.RUN and not named:
+            _log.warning("resume=auto finds nothing in a new folder: give hydra.run.dir=<folder>")
         return {}
     if not goes_on(cfg):
         raise RegraftError(
