@@ -25,6 +25,10 @@ from typing import Any
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from alike import alike
+
 from regraft import experiment, launch, resume
 
 assert experiment  # whose imports take the time
@@ -206,17 +210,7 @@ def _of_jobs(whole: Path, other: Path) -> list[str]:
 
 def _same_tensors(one: Path, other: Path) -> bool:
     stored = [torch.load(path, map_location="cpu", weights_only=True) for path in (one, other)]
-    return all(_alike(stored[0][k], stored[1][k]) for k in ("state_dict", "optimizer_states"))
-
-
-def _alike(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(_alike, a, b))
-    return bool(a == b)
+    return all(alike(stored[0][k], stored[1][k]) for k in ("state_dict", "optimizer_states"))
 
 
 def table(outcomes: list[Outcome]) -> str:

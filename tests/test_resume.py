@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 import torch
+from alike import alike
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from jobs import composed, run_job
@@ -68,16 +69,6 @@ def go_on(folder, *words):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return run_job(folder, *words, "resume=auto")
-
-
-def alike(a, b):
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(alike, a, b))
-    return a == b
 
 
 def same(one, other):

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from regraft.paths import file_lock
 
 Kind = Literal["basic", "joblib", "local", "slurm"]
 _KINDS: dict[str, Kind] = {
@@ -20,12 +22,19 @@ _KINDS: dict[str, Kind] = {
 
 def kind(hydra: Any) -> Kind | None:
     """Which launcher starts the jobs of a sweep; None for a single run, and for one unknown."""
-    return _kind(hydra.launcher) if hydra.mode == RunMode.MULTIRUN else None
+    if hydra.mode != RunMode.MULTIRUN:
+        return None
+    return _KINDS.get(str(hydra.launcher.get("_target_")).rpartition(".")[2])
 
 
-def runs_side_by_side(launcher: DictConfig) -> bool:
-    """Whether the launcher starts several jobs on this computer."""
-    return _kind(launcher) in ("joblib", "local")
+def runs_side_by_side(hydra: Any) -> bool:
+    """Whether several jobs of a sweep run on this computer at once."""
+    return kind(hydra) in ("joblib", "local")
+
+
+def is_search(hydra: Any) -> bool:
+    """Whether the jobs are chosen one after the other, from what came of those before."""
+    return hydra.mode == RunMode.MULTIRUN and "optuna" in str(hydra.sweeper.get("_target_"))
 
 
 def in_our_processes(hydra: Any) -> bool:
@@ -38,14 +47,10 @@ def in_our_processes(hydra: Any) -> bool:
     return hydra.launcher.n_jobs != 0 and effective_n_jobs(hydra.launcher.n_jobs) > 1
 
 
-def _kind(launcher: DictConfig) -> Kind | None:
-    return _KINDS.get(str(launcher.get("_target_")).rpartition(".")[2])
-
-
 def threads_each(config: DictConfig, jobs: int | None) -> int | None:
     """How many of the cores each job gets; None where a job has a computer for itself."""
     launcher, sweeper = config.hydra.launcher, config.hydra.sweeper
-    if not runs_side_by_side(launcher):
+    if not runs_side_by_side(config.hydra):
         return None
     from joblib import cpu_count  # takes 0.2 s; it knows what a container may use
 
@@ -68,8 +73,7 @@ def one_of(count: int, number: int, folder: Path) -> Iterator[int]:
     """
     for step in range(count):
         index = (number + step) % count
-        # filelock's soft lock, for file systems without locks, would outlive its owner.
-        lock = FileLock(folder / f".device{index}.lock", fallback_to_soft=False)
+        lock = file_lock(folder / f".device{index}.lock")
         try:
             lock.acquire(blocking=False)
         except Timeout:

@@ -88,8 +88,7 @@ def own_device(cfg: DictConfig) -> Iterator[None]:
     hydra = HydraConfig.get()
     wanted = OmegaConf.select(cfg, "trainer.accelerator"), OmegaConf.select(cfg, "trainer.devices")
     count = torch.cuda.device_count() if wanted[0] in ("auto", "gpu", "cuda") else 0
-    sweeping = hydra.mode == RunMode.MULTIRUN and runs_side_by_side(hydra.launcher)
-    if not sweeping or count < 2 or wanted[1] != 1:
+    if not runs_side_by_side(hydra) or count < 2 or wanted[1] != 1:
         yield
         return
     with one_of(count, int(hydra.job.num), Path(hydra.sweep.dir)) as index:

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from regraft.errors import RegraftError
-from regraft.paths import shown
+from regraft.paths import file_lock, shown
 
 LOCK = ".lock"
 PATIENCE_S = 1  # whoever asks is_held has the lock for a moment
@@ -45,5 +45,4 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> FileLock:
-    # filelock's soft lock, for file systems without locks, would outlive its owner.
-    return FileLock(folder / LOCK, fallback_to_soft=False)
+    return file_lock(folder / LOCK)

@@ -74,6 +74,15 @@ def whole(path: Path) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
+def file_lock(path: Path) -> FileLock:
+    """A lock that the system gives back when its owner dies.
+
+    To take it raises OSError or NotImplementedError where the file system has no locks: filelock's
+    soft lock, for such places, would outlive its owner.
+    """
+    return FileLock(path, fallback_to_soft=False)
+
+
 def make_whole(folder: Path, fill: Callable[[Path], Path]) -> None:
     """Make a folder, once for all processes that want it: it is there whole or not at all.
 
@@ -83,8 +92,7 @@ def make_whole(folder: Path, fill: Callable[[Path], Path]) -> None:
     """
     unfinished = folder.with_name(f".{folder.name}.part")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # filelock's soft lock, for file systems without locks, would outlive its owner.
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False)
+    lock = file_lock(folder.with_name(f".{folder.name}.lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:

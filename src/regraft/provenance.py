@@ -6,7 +6,7 @@ is needed while all is well, so it may take a tenth of a second.
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.default_element import ResultDefault
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import Node, OmegaConf
 
@@ -84,18 +85,26 @@ def key_of(word: str) -> str:
     return re.sub(r"^[+~]*", "", word).partition("=")[0].partition("@")[0].strip()
 
 
-def _layers(hydra: Any) -> Iterator[tuple[Path, str]]:
-    """The files of a job in the order in which they were merged, each with its package."""
+def defaults(hydra: Any, words: Sequence[str] | None = None) -> list[ResultDefault]:
+    """What a job is composed of, in the order in which it was merged.
+
+    With `words`, a job of these instead of those of the command line.
+    """
+    Plugins.instance()  # what plugins keep in Hydra's store, such as launchers
     search = ConfigSearchPathImpl()
     for source in hydra.runtime.config_sources:
         search.append(source.provider, f"{source.schema}://{source.path}")
-    words = [*hydra.overrides.hydra, *words_of(hydra)]
+    words = [*hydra.overrides.hydra, *(words_of(hydra) if words is None else words)]
     found = ConfigLoaderImpl(search).compute_defaults_list(
         hydra.job.config_name, words, RunMode.RUN
     )
+    return list(found.defaults)
+
+
+def _layers(hydra: Any) -> Iterator[tuple[Path, str]]:
+    """The files of a job in the order in which they were merged, each with its package."""
     roots = _roots_of_job(hydra)
-    default: ResultDefault
-    for default in found.defaults:
+    for default in defaults(hydra):
         if path := find(roots, str(default.config_path)):
             yield path, default.package or ""
 

@@ -1,21 +1,19 @@
 """What Optuna is told about our jobs, where `hydra/sweeper=optuna` chooses their settings."""
 
-import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from regraft.beside import kind
 
+if TYPE_CHECKING:  # numpy and SciPy come with it, which `--help` can do without
+    from regraft.jobs import Job
+
 RESULTS = "optimization_results.yaml"  # what the sweeper leaves in the sweep's folder
-
-
-def is_search(config: DictConfig) -> bool:
-    """Whether the jobs are chosen one after the other, from what came of those before."""
-    return "optuna" in str(config.hydra.sweeper.get("_target_"))
 
 
 def prepare(config: DictConfig) -> None:
@@ -36,8 +34,11 @@ def prepare(config: DictConfig) -> None:
                 OmegaConf.update(config.hydra.sweeper, key, value)
 
 
-def best(folder: Path) -> str | None:
-    """The best trial of a search in words, settings as they are typed; None without one."""
+def best(folder: Path, jobs: "Sequence[Job]") -> str | None:
+    """The best trial of a search in words, settings as they are typed; None without one.
+
+    `jobs` are those of the search: which of them it was, the sweeper does not say.
+    """
     try:
         found = OmegaConf.to_container(OmegaConf.load(folder / RESULTS))
         assert isinstance(found, dict)
@@ -45,13 +46,5 @@ def best(folder: Path) -> str | None:
     except (OSError, OmegaConfBaseException, KeyError, TypeError, ValueError, AssertionError):
         return None  # no search, or one for several things at once
     words = " ".join(f"{key}={setting}" for key, setting in params.items())
-    return f"best of the search: job {_number(folder, value)}, val/acc {value:.3f}: {words}"
-
-
-def _number(folder: Path, value: float) -> str:
-    """Which job came to this accuracy first."""
-    for path in sorted(folder.glob("*/result.json"), key=lambda path: (len(path.parts[-2]), path)):
-        metrics = json.loads(path.read_text()).get("metrics") or {}
-        if math.isclose(metrics.get("val/acc", math.nan), value):
-            return path.parent.name
-    return "?"
+    reached = (j.number for j in jobs if math.isclose(j.metrics.get("val/acc", math.nan), value))
+    return f"best of the search: job {next(reached, '?')}, val/acc {value:.3f}: {words}"

@@ -16,8 +16,8 @@ from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import RunMode
 
+from regraft import provenance
 from regraft.errors import RegraftError, did_you_mean
 from regraft.hydra_loader import Loader
 from regraft.paths import conf_folder
@@ -170,14 +170,11 @@ def used(hydra: HydraConf, words: Sequence[str] | None = None) -> list[Used]:
 
     With `words`, a job of these overrides instead.
     """
-    sources = [(s.provider, f"{s.schema}://{s.path}") for s in hydra.runtime.config_sources]
     folders = [Entry(s.provider, Path(s.path)) for s in hydra.runtime.config_sources]
     if all(folder.name in HYDRAS_OWN for folder in folders):
         return []
-    words = [*hydra.overrides.hydra, *(hydra.overrides.task if words is None else words)]
-    composed = loader(sources).compute_defaults_list(hydra.job.config_name, words, RunMode.RUN)
-    names = [default.config_path for default in composed.defaults if default.config_path]
-    return [found for name in dict.fromkeys(names) if (found := _team_file(name, folders))]
+    names = dict.fromkeys(default.config_path for default in provenance.defaults(hydra, words))
+    return [found for name in names if name and (found := _team_file(name, folders))]
 
 
 def _team_file(config: str, folders: Sequence[Entry]) -> Used | None:

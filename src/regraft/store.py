@@ -21,6 +21,7 @@ from rich.filesize import decimal
 from regraft.entry import DamagedError, Entry, Writer, describe, load
 from regraft.errors import RegraftError
 from regraft.fingerprint import check_plain
+from regraft.paths import file_lock
 
 _KEY = "[0-9a-f]{64}"
 _FOLDER = re.compile(rf"{_KEY}(\.[0-9a-f]{{32}}\.part)?")
@@ -204,8 +205,7 @@ class Store:
 
         A person who has to wait reads the notice. Without waiting, raises Timeout.
         """
-        # filelock's soft lock, for file systems without locks, would outlive its owner.
-        lock = FileLock(self.root / f"{name}.lock", fallback_to_soft=False)
+        lock = file_lock(self.root / f"{name}.lock")
         own = _acquire(lock, notice, wait)
         try:
             yield own

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regraft import search, searchpath
-from regraft.beside import in_our_processes, kind, threads_each
+from regraft.beside import in_our_processes, is_search, kind, threads_each
 from regraft.interrupt import pass_on
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
@@ -44,7 +44,7 @@ class SweepProgress(Callback):
         stop_in_peace(config, folder)
         if (folder / SWEEP).exists():
             return  # its jobs will be refused, or go on
-        if search.is_search(config):
+        if is_search(config.hydra):
             search.prepare(config)
         try:
             jobs, overrides = count_jobs(config), planned(config)
@@ -77,7 +77,7 @@ def count_jobs(config: DictConfig) -> int | None:
 
     None for a sweep that nobody can count before, such as over what a glob finds.
     """
-    if search.is_search(config):
+    if is_search(config.hydra):
         return int(config.hydra.sweeper.n_trials)
     count = 1
     for override in _overrides(config):
@@ -166,7 +166,7 @@ def end(folder: Path) -> int:
 
     made, console = report.report(folder), Console()
     report.show(made, console)
-    if words := search.best(folder):
+    if words := search.best(folder, made.sweep.jobs):
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
     drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]

@@ -26,6 +26,7 @@ from torchmetrics.functional.classification import (
 )
 
 from regraft import __version__, faults, searchpath
+from regraft.beside import is_search
 from regraft.complaints import explain
 from regraft.earlier import RESULT, look
 from regraft.errors import RegraftError
@@ -74,7 +75,7 @@ class Job:
             sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
             whole=Path(hydra.sweep.dir).absolute() if sweeping else None,
-            searching=sweeping and "optuna" in str(hydra.sweeper.get("_target_")),
+            searching=is_search(hydra),
         )
 
 

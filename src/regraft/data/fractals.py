@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from filelock import FileLock
 
 from regraft.errors import RegraftError
-from regraft.paths import cache_folder
+from regraft.paths import cache_folder, file_lock
 
 Role = Literal["source", "target"]
 RENDERER_VERSION = 1  # part of the cache key: raise it whenever any pixel changes
@@ -89,8 +88,7 @@ def cached(
         if (images := _open(path, shape)) is not None:
             return images
         path.parent.mkdir(parents=True, exist_ok=True)
-        # filelock's soft lock, for file systems without locks, would outlive its owner.
-        with FileLock(path.with_suffix(".lock"), fallback_to_soft=False):
+        with file_lock(path.with_suffix(".lock")):
             if (images := _open(path, shape)) is None:
                 _write(path, shape, _chunks(role, classes, per_class, **choices))
                 images = _open(path, shape)
