@@ -78,7 +78,12 @@ class Backbone(nn.Module):
         """What a head `takes` of `features`, which the network's `forward_features` gave."""
         if takes == "pooled":
             return self.net.forward_head(features, pre_logits=True).flatten(1)
-        return features.permute(0, 3, 1, 2) if _is_nhwc(self.net) else features
+        return features.permute(0, 3, 1, 2) if self.is_nhwc else features
+
+    @property
+    def is_nhwc(self) -> bool:
+        """Whether maps have their channels last, as Swin's do."""
+        return str(getattr(self.net, "output_fmt", "")).endswith("NHWC")
 
     def graft(
         self, *, pretrained: Iterable[int] = (), dropped: Iterable[int] = ()
@@ -310,7 +315,3 @@ def _remove(net: nn.Module, path: str) -> None:
                 if parent.get_submodule(follower).state_dict():
                     break
                 setattr(parent, follower, nn.Identity())
-
-
-def _is_nhwc(net: Any) -> bool:
-    return str(getattr(net, "output_fmt", "")).endswith("NHWC")

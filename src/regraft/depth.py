@@ -1,0 +1,134 @@
+"""What every stage of a backbone gives for an image: features by depth, in one pass, computed once.
+
+The output of a stage is averaged over its positions, so a map of any size becomes a row.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regraft import recipe
+from regraft.backbone import Backbone, Stage
+from regraft.data.images import Images, SplitName, Watch
+from regraft.fingerprint import key
+from regraft.store import Store
+
+
+@dataclass(frozen=True)
+class Depths:
+    """Features (N, C) of the images by name of the stage, from the input up; the last is what a
+    head takes."""
+
+    by_stage: dict[str, np.ndarray]
+
+    @property
+    def last(self) -> np.ndarray:
+        return [*self.by_stage.values()][-1]
+
+
+def depths(
+    backbone: Backbone,
+    images: Images,
+    split: SplitName,
+    store: Store,
+    watch: Watch,
+    device: torch.device,
+) -> Depths:
+    """Send a split through the backbone once, or read what an earlier job has computed.
+
+    The weights must be in place. Raises NotStoredError where nothing can be kept.
+    """
+    backbone.to(device)
+    widths = _widths(backbone, device)
+    total = sum(widths.values())
+    count = images.sizes[split]
+    name = key(
+        what="mean of each stage's output",
+        layout=recipe.LAYOUT,
+        network=backbone.name,
+        stages=list(widths),
+        weights=recipe.weights_hash(backbone, len(backbone.stages)),
+        input=asdict(images.input),
+        device=device.type,
+        images=images.fingerprint(split),
+        versions={library: metadata.version(library) for library in recipe.LIBRARIES},
+    )
+    about = {"backbone": backbone.name, "stages": "each", "data": f"{images.source.name} {split}"}
+    made = images.unchanged(split, _forward(backbone, images, split, device))
+    batches = math.ceil(count / images.batch_size)
+    chunks = watch(made, batches, f"features of {backbone.name}")
+    array = store.compute(name, (count, total), "float32", chunks, about)
+    ends = np.cumsum([0, *widths.values()])
+    columns = zip(widths, ends, ends[1:], strict=False)
+    return Depths({stage: array[:, start:end] for stage, start, end in columns})
+
+
+def _forward(
+    backbone: Backbone, images: Images, split: SplitName, device: torch.device
+) -> Iterator[np.ndarray]:
+    with torch.no_grad(), _in_evaluation(backbone):
+        for inputs, _ in images.loader(split, shuffle=False):
+            rows = _pass(backbone, images.input.normalize(inputs.to(device)))
+            yield torch.cat([*rows.values()], 1).float().cpu().numpy()
+
+
+def _widths(backbone: Backbone, device: torch.device) -> dict[str, int]:
+    with torch.no_grad(), _in_evaluation(backbone):
+        image = torch.zeros(1, 3, *backbone.input.size, device=device)
+        widths = {name: row.shape[1] for name, row in _pass(backbone, image).items()}
+    backbone.images_forwarded -= 1
+    return widths
+
+
+def _pass(backbone: Backbone, inputs: Tensor) -> dict[str, Tensor]:
+    """The mean over positions of what each stage's last module gives, and of what a head takes."""
+    given: dict[str, Tensor] = {}
+
+    def keep(stage: str, output: object) -> None:
+        if isinstance(output, Tensor) and len(output) == len(inputs) and output.ndim > 1:
+            given[stage] = output
+
+    handles = [
+        module.register_forward_hook(lambda _, __, output, stage=stage.name: keep(stage, output))
+        for stage, module in _modules(backbone)
+    ]
+    try:
+        head = backbone(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    rows = {
+        stage.name: _mean(given[stage.name], backbone)
+        for stage in backbone.stages[:-1]
+        if stage.name in given
+    }
+    return rows | {backbone.stages[-1].name: head}
+
+
+def _modules(backbone: Backbone) -> Iterator[tuple[Stage, nn.Module]]:
+    for stage in backbone.stages:
+        for path in stage.modules:
+            yield stage, backbone.net.get_submodule(path)
+
+
+def _mean(output: Tensor, backbone: Backbone) -> Tensor:
+    """Rows (B, C) of maps (B, C, H, W), or (B, H, W, C) for some networks, or tokens (B, T, C)."""
+    if output.ndim == 4:
+        return output.mean((1, 2) if backbone.is_nhwc else (2, 3))
+    return output.mean(1) if output.ndim == 3 else output.flatten(1)
+
+
+@contextmanager
+def _in_evaluation(backbone: Backbone) -> Iterator[None]:
+    mode = backbone.training
+    backbone.eval()
+    try:
+        yield
+    finally:
+        backbone.train(mode)
