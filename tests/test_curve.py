@@ -36,3 +36,11 @@ def test_the_curve_never_leaves_the_range_of_an_accuracy():
     curve = Curve(5, 0.0, 1.5, -0.5, 0.0, np.array([[0.0], [1.5], [-0.5], [1.0]]), {})
     assert curve.acc(1.0) == 0
     assert curve.band(1.0).tolist() == [[0.0], [0.0]]
+
+
+def test_what_more_images_bring_is_the_fall_of_the_error():
+    curve = fit(points_on(0.05, 0.4, full=100))
+    truth = 0.4 * (100**-0.5 - 200**-0.5)
+    low, middle, high = np.quantile(curve.gains(2), (0.05, 0.5, 0.95))
+    assert abs(middle - truth) < 0.004 and low < truth < high
+    assert np.quantile(curve.gains(4), 0.5) > middle
