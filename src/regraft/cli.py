@@ -64,6 +64,17 @@ def doctor(
     doctor(context.args, as_json=as_json)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def advise(context: typer.Context) -> None:
+    """Is my data big, is it similar, and what fits? The words of `regraft train`; no training."""
+    from regraft.launch import advise
+
+    advise(context.args)
+
+
 @app.command()
 def report(
     folder: Folder,

@@ -59,16 +59,19 @@ class Curve:
         """Expected accuracy with so many labelled images per class."""
         return 1 - np.clip(self.alpha + self.eta * np.power(per_class, self.gamma), 0, 1)
 
-    def gains(self, factor: float) -> np.ndarray:
+    def gains(self, factor: float, *, now: float | None = None) -> np.ndarray:
         """How much more accuracy `factor` times the images bring, (draws,); one per resampled fit.
 
-        The doubt of the model grows with the distance, as in `band`.
+        From the largest size measured, or from `now` images per class. The doubt of the model
+        grows with the distance from what was measured, as in `band`.
         """
         alpha, eta, gamma, miss = self.draws
-        now = alpha + eta * self.now**gamma
-        beyond = min(math.log(factor) / math.log(4), 1)
-        then = (alpha + eta * (self.now * factor) ** gamma) * miss**beyond
-        return np.clip(now, 0, 1) - np.clip(then, 0, 1)
+        now = self.now if now is None else now
+        before, after = (
+            (alpha + eta * n**gamma) * miss ** min(math.log(n / self.now) / math.log(4), 1)
+            for n in (now, now * factor)
+        )
+        return np.clip(before, 0, 1) - np.clip(after, 0, 1)
 
     def band(self, per_class: np.ndarray | float) -> np.ndarray:
         """Low and high end of the accuracy's nominal 90 % interval, (2, *shape of per_class)."""

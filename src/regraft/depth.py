@@ -3,8 +3,9 @@
 The output of a stage is averaged over its positions, so a map of any size becomes a row.
 """
 
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -17,7 +18,9 @@ from regraft import recipe
 from regraft.backbone import Backbone, Stage
 from regraft.data.images import Images, SplitName, Watch
 from regraft.fingerprint import key
-from regraft.store import Store
+from regraft.store import NotStoredError, Store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ def depths(
     backbone: Backbone,
     images: Images,
     split: SplitName,
-    store: Store,
+    store: Store | None,
     watch: Watch,
     device: torch.device,
 ) -> Depths:
     """Send a split through the backbone once, or read what an earlier job has computed.
 
-    The weights must be in place. Raises NotStoredError where nothing can be kept.
+    The weights must be in place. Without a store, or where it has no room, nothing is kept.
     """
     backbone.to(device)
     widths = _widths(backbone, device)
@@ -60,10 +63,19 @@ def depths(
         versions={library: metadata.version(library) for library in recipe.LIBRARIES},
     )
     about = {"backbone": backbone.name, "stages": "each", "data": f"{images.source.name} {split}"}
-    made = images.unchanged(split, _forward(backbone, images, split, device))
-    batches = math.ceil(count / images.batch_size)
-    chunks = watch(made, batches, f"features of {backbone.name}")
-    array = store.compute(name, (count, total), "float32", chunks, about)
+
+    def chunks() -> Iterable[np.ndarray]:
+        made = images.unchanged(split, _forward(backbone, images, split, device))
+        batches = math.ceil(count / images.batch_size)
+        return watch(made, batches, f"features of {backbone.name}, {split}")
+
+    try:
+        array = store.compute(name, (count, total), "float32", chunks(), about) if store else None
+    except NotStoredError as error:
+        _log.warning("%s; the features are not kept", error)
+        array = None
+    if array is None:
+        array = np.concatenate([*chunks()])
     ends = np.cumsum([0, *widths.values()])
     columns = zip(widths, ends, ends[1:], strict=False)
     return Depths({stage: array[:, start:end] for stage, start, end in columns})

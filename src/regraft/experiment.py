@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import (
 from rich.console import Console
 
 from regraft import (
+    auto,
     checkpoints,
     collect,
     devices,
@@ -68,10 +69,12 @@ def run(cfg: DictConfig) -> float:
     Raises RegraftError for what the user can put right.
     """
     console = Console()
+    cfg = auto.as_decided(cfg)
     if (known := earlier.finished(cfg)) is not None:
         return known
     with tracking.recording(cfg) as record:
         check(cfg)
+        cfg = auto.decide(cfg, record, console)
         logger = build(cfg.logger, record)
         config = OmegaConf.to_yaml(masked(resolved(cfg)))
         write_whole(record.job.folder / earlier.CONFIG, config.encode())
@@ -168,6 +171,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
         record.add(forecast=found)
     outputs.write(record, images, {"val": val, "test": test})
+    auto.judge_floors(cfg, record, watch)
 
 
 def describe(weights: Weights | None) -> dict[str, str | None] | None:

@@ -45,6 +45,7 @@ class Job:
     cost: Mapping[str, Any]
     data: Mapping[str, Any]
     forecast: str | None  # in words
+    advice: Mapping[str, Any]  # of strategy=auto, else {}
 
     @property
     def repeat(self) -> Repeat | None:
@@ -118,6 +119,7 @@ def read_job(folder: Path) -> Job:
         cost=table(record, "cost"),
         data=table(record, "data"),
         forecast=forecast_words(table(record, "forecast")),
+        advice=table(record, "advice"),
     )
 
 

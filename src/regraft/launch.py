@@ -12,7 +12,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,30 +51,56 @@ def run_jobs() -> None:
 
 def doctor(arguments: list[str], *, as_json: bool) -> None:
     """`regraft doctor`: what the same words would train, looked at; no run folder is made."""
-    sys.argv = ["regraft doctor", *arguments]
+
+    def examine(cfg: DictConfig, outputs: Path) -> int:
+        from regraft.doctor.examine import run
+
+        return run(cfg, outputs, json=as_json)
+
+    _look("doctor", arguments, examine)
+
+
+def advise(arguments: list[str]) -> None:
+    """`regraft advise`: in which cell of the table the words' data lies, and what fits there."""
+
+    def measure(cfg: DictConfig, outputs: Path) -> int:
+        from regraft.auto import advise
+
+        return advise(cfg, outputs)
+
+    _look("advise", arguments, measure, own=["strategy=auto"])
+
+
+def _look(
+    command: str,
+    arguments: list[str],
+    task: Callable[[DictConfig, Path], int],
+    *,
+    own: Sequence[str] = (),
+) -> None:
+    """Do something else with the words of a training than to train; it makes no run's folder."""
+    sys.argv = [f"regraft {command}", *arguments]
 
     def main() -> None:
         given = get_args_parser().parse_args()
         if given.multirun:
-            raise RegraftError("-m: the doctor looks at one job at a time; give one value per key")
+            raise RegraftError(f"-m: {command} is for one job at a time; give one value per key")
         runs = [word for word in given.overrides if word.startswith("hydra.run.dir=")]
         outputs = Path(runs[-1].partition("=")[2].strip("'\"") if runs else "outputs")
 
-        def examine(cfg: DictConfig) -> None:
-            from regraft.doctor.examine import run
-
+        def run(cfg: DictConfig) -> None:
             try:
-                code = run(cfg, outputs, json=as_json)
+                code = task(cfg, outputs)
             except Exception as error:
                 _tell(error)  # before Hydra can, in many words
                 raise SystemExit(1) from error
             raise SystemExit(code)
 
-        with tempfile.TemporaryDirectory(prefix="regraft-doctor-") as folder:
-            own = [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra.mode=RUN"]
+        with tempfile.TemporaryDirectory(prefix=f"regraft-{command}-") as folder:
+            quiet = [f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra.mode=RUN"]
             after = 1 + len(given.overrides)  # which come first
-            sys.argv[after:after] = own
-            _hydra(examine)()
+            sys.argv[after:after] = [*own, *quiet]
+            _hydra(run)()
 
     guard(main)
 

@@ -20,7 +20,7 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
-from omegaconf import Node, OmegaConf
+from omegaconf import DictConfig, Node, OmegaConf, open_dict
 
 from regraft.paths import conf_folder
 
@@ -90,15 +90,33 @@ def defaults(hydra: Any, words: Sequence[str] | None = None) -> list[ResultDefau
 
     With `words`, a job of these instead of those of the command line.
     """
+    words = [*hydra.overrides.hydra, *(words_of(hydra) if words is None else words)]
+    found = _loader(hydra).compute_defaults_list(hydra.job.config_name, words, RunMode.RUN)
+    return list(found.defaults)
+
+
+def composed(hydra: Any, words: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """The job that these words mean instead of those of the command line, and its choices."""
+    words = [*hydra.overrides.hydra, *words]
+    cfg = _loader(hydra).load_configuration(hydra.job.config_name, words, RunMode.RUN)
+    made = options_of(cfg.hydra)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, made
+
+
+def options_of(hydra: Any) -> dict[str, str]:
+    """Group → option of a job, Hydra's own groups left out."""
+    return {k: v for k, v in hydra.runtime.choices.items() if "/" not in k and v is not None}
+
+
+def _loader(hydra: Any) -> ConfigLoaderImpl:
+    """Hydra's own, with the search path of the running job."""
     Plugins.instance()  # what plugins keep in Hydra's store, such as launchers
     search = ConfigSearchPathImpl()
     for source in hydra.runtime.config_sources:
         search.append(source.provider, f"{source.schema}://{source.path}")
-    words = [*hydra.overrides.hydra, *(words_of(hydra) if words is None else words)]
-    found = ConfigLoaderImpl(search).compute_defaults_list(
-        hydra.job.config_name, words, RunMode.RUN
-    )
-    return list(found.defaults)
+    return ConfigLoaderImpl(search)
 
 
 def _layers(hydra: Any) -> Iterator[tuple[Path, str]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from regraft import regret
 from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
 from regraft.escaping import printable
@@ -43,6 +44,7 @@ def report(folder: Path) -> Report:
     """
     sweep = read_sweep(folder)
     try:
+        regret.record(sweep)
         pictures = [*draw_quadrants(sweep), *draw_pareto(sweep)]
         texts = {"sweep.csv": csv_table(sweep), "sweep.md": markdown(sweep, pictures)}
         for name, text in texts.items():
@@ -79,6 +81,8 @@ def show(made: Report, console: Console) -> None:
         console.print(Text(printable(line), style="red"))
     if sweep.textbook:
         console.print(Text(sweep.textbook, style="bold"))
+    for place, lost in regret.regrets(sweep).items():
+        console.print(Text(printable(f"{place}: {lost.words}"), style="bold"))
     if not made.files:
         return
     names = ", ".join(path.name for path in made.files)

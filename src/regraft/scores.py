@@ -58,7 +58,7 @@ def linear(features: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Probe:
     Raises RegraftError for features that are constant or not finite, or a class of one image.
     """
     check(features, labels)
-    penalty = _penalty(features, labels, seed)
+    penalty = best_penalty(features, labels, seed)
     right = np.zeros(len(labels), dtype=bool)
     for train, test in _folds(labels, seed):
         model = fit_linear(features[train], labels[train], penalty)
@@ -90,18 +90,45 @@ def neighbours(features: np.ndarray, labels: np.ndarray, *, k: int = NEIGHBOURS)
     """
     check(features, labels)
     k = min(k, len(labels) - 1)
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    right = np.zeros(len(labels), dtype=bool)
-    for start in range(0, len(labels), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(labels)))
-        near = unit[rows] @ unit.T
-        near[np.arange(len(rows)), rows] = -np.inf
-        nearest = np.argpartition(-near, k - 1, axis=1)[:, :k]
+    guesses = _vote(features, features, labels, k, leave_out=True)
+    return Probe(guesses == labels)
+
+
+def nearest(
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    truth: np.ndarray,
+    *,
+    k: int = NEIGHBOURS,
+) -> float:
+    """The accuracy on other images of the class that most of the `k` nearest have, by cosine."""
+    check(train, labels)
+    guesses = _vote(test, train, labels, min(k, len(labels)), leave_out=False)
+    return float(np.mean(guesses == truth))
+
+
+def _vote(
+    asked: np.ndarray, known: np.ndarray, labels: np.ndarray, k: int, *, leave_out: bool
+) -> np.ndarray:
+    """The class of each asked row, (N,); with `leave_out` row i is not asked about itself."""
+    asked, known = (rows / np.maximum(_lengths(rows), 1e-12) for rows in (asked, known))
+    guesses = np.empty(len(asked), dtype=np.int64)
+    for start in range(0, len(asked), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(asked)))
+        near = asked[rows] @ known.T
+        if leave_out:
+            near[np.arange(len(rows)), rows] = -np.inf
+        closest = np.argpartition(-near, k - 1, axis=1)[:, :k]
         votes = np.zeros((len(rows), labels.max() + 1))
-        weights = 1 + 1e-6 * np.take_along_axis(near, nearest, axis=1)
-        np.add.at(votes, (np.arange(len(rows))[:, None], labels[nearest]), weights)
-        right[rows] = votes.argmax(1) == labels[rows]
-    return Probe(right)
+        weights = 1 + 1e-6 * np.take_along_axis(near, closest, axis=1)
+        np.add.at(votes, (np.arange(len(rows))[:, None], labels[closest]), weights)
+        guesses[rows] = votes.argmax(1)
+    return guesses
+
+
+def _lengths(rows: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def logme(features: np.ndarray, labels: np.ndarray) -> float:
@@ -165,6 +192,11 @@ def check(features: np.ndarray, labels: np.ndarray) -> None:
         raise RegraftError(f"features of {bad} of {len(features)} images are not finite; {WEIGHTS}")
     if (features == features[0]).all():
         raise RegraftError(f"the features of all images are the same; {WEIGHTS}")
+    check_labels(labels)
+
+
+def check_labels(labels: np.ndarray) -> None:
+    """Raises RegraftError for fewer than two classes, or a class of one image."""
     counts = np.bincount(labels)
     if (counts > 0).sum() < 2:
         raise RegraftError("a probe needs images of at least two classes")
@@ -182,7 +214,7 @@ def _folds(labels: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarr
     yield from splitter.split(np.zeros(len(labels)), labels)
 
 
-def _penalty(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
+def best_penalty(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
     """The best of PENALTIES by cross-validation, on some of the images if there are many."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))[:CHOSEN_ON]

@@ -15,7 +15,10 @@ from regraft.tracking import Record
 def show_plan(console: Console, record: Record, input: InputConfig) -> None:
     """Print the plan and the data it is for, and keep both as plan.txt."""
     data, choices = record.result["data"], record.result["choices"]
-    title = f"{choices['strategy']}: what happens to {record.result['backbone']}"
+    decided = record.result["strategy"]["name"]
+    name = choices["strategy"]
+    name += f" ({decided})" if name == "auto" else ""
+    title = f"{name}: what happens to {record.result['backbone']}"
     table = Table(title=Text(printable(title)))
     for name, justify in COLUMNS.items():
         table.add_column(name, justify=justify)

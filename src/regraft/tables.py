@@ -10,6 +10,7 @@ from regraft.comparison import Cell, Row, Sweep, sentence
 from regraft.escaping import in_csv, printable
 from regraft.escaping import in_markdown as escape
 from regraft.jobs import Job
+from regraft.regret import regrets
 
 METHOD = (
     "Intervals are 95 %: over the seeds (Student's t), and at least as wide as over the test "
@@ -93,6 +94,8 @@ def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
         lines.append(escape(sentence(cell)))
         for row in cell.rows:
             lines += [f"\n{escape(f'Forecast of {row.name}: {words}')}." for words in row.forecasts]
+    for cell_of, made in regrets(sweep).items():
+        lines += ["", f"**{escape(f'{cell_of}: {made.words}')}**"]
     if sweep.failed:
         lines += ["", "## Failed jobs", "", *failed_table(sweep)]
     return "\n".join([*lines, "", "## How to read this", "", METHOD, ""])

@@ -34,7 +34,7 @@ from regraft.interrupt import Stopped, attended
 from regraft.lock import held
 from regraft.masking import masked
 from regraft.paths import shown, write_in_place, write_whole
-from regraft.provenance import words_of
+from regraft.provenance import options_of, words_of
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +67,9 @@ class Job:
                 f"sweep={hydra.runtime.choices.get('sweep')} is a sweep: add -m to the command"
             )
         sweeping = hydra.mode == RunMode.MULTIRUN
-        choices = {k: v for k, v in hydra.runtime.choices.items() if "/" not in k and v is not None}
         return cls(
             folder=Path(hydra.runtime.output_dir),
-            choices=dict(choices),
+            choices=options_of(hydra),
             overrides=tuple(w for w in words_of(hydra) if not w.startswith("resume=")),
             sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
@@ -303,6 +302,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "checkpoint": None,
         "best_epoch": None,
         "forecast": None,
+        "advice": None,
         "wandb": None,
         "versions": versions(),
         "machine": {},

@@ -6,10 +6,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, ResNet
 
 WEIGHTS = Path(__file__).parent / "fractal_resnet.safetensors"
+SOURCE = WEIGHTS.with_name("fractal_resnet_source.npz")
 
 default_cfgs = generate_default_cfgs(
     {
@@ -28,6 +30,16 @@ default_cfgs = generate_default_cfgs(
         }
     }
 )
+
+
+def source_statistics(sha256: str) -> tuple[np.ndarray, np.ndarray, int] | None:
+    """Of the images that the weights with this digest were trained on: mean (D,) and covariance
+    (D, D) of their pooled features, and how many they were; None for other weights."""
+    with np.load(SOURCE, allow_pickle=False) as file:
+        if str(file["weights"]) != sha256:
+            return None
+        mean, covariance = (file[key].astype(np.float64) for key in ("mean", "covariance"))
+        return mean, covariance, int(file["images"])
 
 
 @register_model

@@ -1,0 +1,69 @@
+"""A second opinion on similarity that needs no labels: how far the images' features lie from those
+of the source domain.
+
+The Fréchet distance of two Gaussians (Dowson and Landau 1982; of features, Heusel et al. 2017),
+with Ledoit and Wolf's shrinkage of the covariance, since there may be fewer images than features.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import sqrtm
+from sklearn.covariance import ledoit_wolf
+
+NULLS = 5  # draws of as many rows from the source itself, as a yardstick
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Mean (D,) and covariance (D, D) of the pooled features of the source domain's images."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    images: int
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Squared Fréchet distances, relative to the total variance of the source's features."""
+
+    relative: float
+    of_source: float  # what as many images of the source itself would have
+    images: int  # of the source
+
+    @property
+    def excess(self) -> float:
+        """How much farther the images lie than as many of the source."""
+        return self.relative - self.of_source
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for advice.json."""
+        return {**vars(self), "excess": self.excess}
+
+
+def reference(features: np.ndarray) -> Reference:
+    """The statistics of features (N, D)."""
+    covariance, _ = ledoit_wolf(features.astype(np.float64))
+    return Reference(features.mean(0, dtype=np.float64), covariance, len(features))
+
+
+def distance(source: Reference, features: np.ndarray) -> Distance:
+    """How far features (N, D) lie from the source's, and how far as many of its own would."""
+    rng = np.random.default_rng(0)
+    own = [
+        rng.multivariate_normal(source.mean, source.covariance, len(features), method="cholesky")
+        for _ in range(NULLS)
+    ]
+    spread = float(np.trace(source.covariance))
+    null = float(np.mean([_squared(source, reference(rows)) for rows in own])) / spread
+    return Distance(_squared(source, reference(features)) / spread, null, source.images)
+
+
+def _squared(one: Reference, other: Reference) -> float:
+    # sqrtm of the symmetric form: real, where that of a plain product may not be.
+    root = np.real(sqrtm(one.covariance))
+    cross = np.trace(np.real(sqrtm(root @ other.covariance @ root)))
+    apart = one.mean - other.mean
+    traces = np.trace(one.covariance) + np.trace(other.covariance) - 2 * cross
+    return max(0.0, float(apart @ apart + traces))

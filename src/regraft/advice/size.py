@@ -1,0 +1,111 @@
+"""Is the data set big? It is small while more of the same data would still pay: by the slope of
+the learning curve of a linear probe on frozen features.
+
+Where there are too few images for a curve, images per class decide, and it is said so.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from regraft import scores
+from regraft.curve import MIN_SIZES, Curve, Point, fit
+
+QUANTILES = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What twice the images would bring, or only how many there are."""
+
+    images: int
+    classes: int
+    smallest: int  # images of the rarest class
+    curve: Curve | None
+    points: tuple[Point, ...]
+    draws: np.ndarray  # the gain of doubling, one per resampled curve; empty without a curve
+    why_not: str  # there is no curve
+
+    @property
+    def per_class(self) -> float:
+        return self.images / self.classes
+
+    @property
+    def gain(self) -> float | None:
+        """Accuracy that twice the images are expected to bring."""
+        return float(np.median(self.draws)) if len(self.draws) else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Nominal 90 %, as of every learning curve here."""
+        if not len(self.draws):
+            return None
+        low, high = np.quantile(self.draws, QUANTILES)
+        return float(low), float(high)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for advice.json."""
+        return {
+            "images": self.images,
+            "classes": self.classes,
+            "images_per_class": self.per_class,
+            "images_of_the_rarest_class": self.smallest,
+            "gain_of_doubling": self.gain,
+            "interval": self.interval,
+            "no_curve_because": self.why_not or None,
+            "points": [asdict(point) for point in self.points],
+        }
+
+
+def measure(
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    *,
+    images: int,
+    sizes: int,
+    replicates: int,
+    seed: int = 0,
+) -> Size:
+    """The learning curve of a linear probe; `train` and `val` are features (N, D) and labels (N,).
+
+    Subsets keep the shares of the classes, since more of the same data would. `images` are those
+    of the whole training split, of which `train` may be a part.
+    """
+    features, labels = train
+    counts = np.bincount(labels)
+    present = counts[counts > 0]
+    made = Size(images, len(present), int(present.min()), None, (), np.array([]), "")
+    steps = _steps(len(labels) // len(present), sizes)
+    if len(steps) < MIN_SIZES:
+        return replace(made, why_not=f"a learning curve needs {MIN_SIZES} images per class")
+    penalty = scores.best_penalty(features, labels, seed)
+    points = []
+    for replicate in range(replicates):
+        rng = np.random.default_rng([seed, replicate])
+        orders = [rng.permutation(np.flatnonzero(labels == c)) for c in np.flatnonzero(counts)]
+        for step in steps:
+            share = step / steps[-1]
+            subset = np.concatenate([o[: max(1, round(share * len(o)))] for o in orders])
+            model = scores.fit_linear(features[subset], labels[subset], penalty)
+            points.append(Point(step, replicate, float(model.score(*val))))
+    curve = fit(points, val_images=len(val[1]))
+    draws = curve.gains(2, now=max(curve.now, images / len(present)))
+    return replace(made, curve=curve, points=tuple(points), draws=draws)
+
+
+def _steps(most: int, count: int) -> list[int]:
+    """Images per class, about geometric, from a sixteenth (or 1) to all.
+
+    >>> _steps(125, 6), _steps(5, 6), _steps(2, 6)
+    ([8, 14, 24, 42, 72, 125], [1, 2, 3, 4, 5], [1, 2])
+    """
+    steps = np.geomspace(max(1, most / 16), max(1, most), min(count, max(1, most)))
+    return sorted(set(np.maximum.accumulate(_apart(steps.round().astype(int), most)).tolist()))
+
+
+def _apart(steps: np.ndarray, most: int) -> np.ndarray:
+    """Each at least one above the one before, none above `most`."""
+    numbers = np.arange(len(steps))
+    rising = np.maximum.accumulate(steps - numbers) + numbers
+    return np.minimum(rising, most - numbers[::-1])

@@ -1,0 +1,120 @@
+"""`strategy=auto`: measured once, then the job is composed anew as what was recommended.
+
+What the command line, a preset or a quadrant chooses stays as it is; the rest is the advice's.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from regraft import earlier, rank, tracking
+from regraft.advice import floors
+from regraft.advice.advise import ADVICE, show
+from regraft.advice.advise import advise as write_advice
+from regraft.advice.measure import Auto
+from regraft.advice.recommend import Choice
+from regraft.config import check
+from regraft.data.images import Watch
+from regraft.masking import masked
+from regraft.progress import watched
+from regraft.provenance import composed, key_of, origin, words_of
+
+OVERLAYS = ("preset", "quadrant", "sweep", "debug")  # groups whose files set other groups' keys
+
+
+def advise(cfg: DictConfig, outputs: Path) -> int:
+    """`regraft advise`: print an advice and leave it in a folder of its own; the exit code.
+
+    Raises RegraftError as the job itself would.
+    """
+    check(cfg)
+    now = datetime.now()
+    folder = outputs / "advice" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}"
+    console = Console()
+    made = write_advice(cfg, folder, partial(watched, console))
+    show(made, folder, console)
+    return 0
+
+
+def as_decided(cfg: DictConfig) -> DictConfig:
+    """The job as this run's earlier or first process has decided; else as it is."""
+    known = Path(HydraConfig.get().runtime.output_dir) / ADVICE
+    if not is_auto(cfg) or not known.is_file() or not (rank.rank() or earlier.goes_on(cfg)):
+        return cfg
+    try:
+        choices = [Choice(**choice) for choice in json.loads(known.read_text())["choices"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return cfg  # it is measured again
+    return _composed(_open(choices))[0]
+
+
+def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictConfig:
+    """Measure what `strategy=auto` wants to know, record it, and give the job that it means."""
+    if not is_auto(cfg):
+        if record.earlier.get("advice"):
+            record.add(advice=record.earlier["advice"])
+        return cfg
+    made = write_advice(cfg, record.job.folder, partial(watched, console))
+    show(made, record.job.folder, console)
+    taken = _open(made.choices)
+    record.add(advice=made.as_dict() | {"choices": [vars(choice) for choice in taken]})
+    decided, choices = _composed(taken)
+    record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
+    check(decided)
+    return decided
+
+
+def judge_floors(cfg: DictConfig, record: tracking.Record, watch: Watch) -> None:
+    """How good the test images would have been judged without training a network; of auto only."""
+    if record.result["advice"] is None:
+        return
+    found = floors.measure(cfg, watch)
+    record.add(advice={"floors": found})
+    record.tell(lambda run: run.summary.update(masked({f"floor/{k}": v for k, v in found.items()})))
+
+
+def is_auto(cfg: DictConfig) -> bool:
+    """Whether it is still to be found out what to do."""
+    name = f"{Auto.__module__}.{Auto.__qualname__}"
+    return bool(cfg.get("strategy") and cfg.strategy.get("_target_") == name)
+
+
+def _given() -> list[str]:
+    """The words of the command line but those about the strategy."""
+    words = words_of(HydraConfig.get())
+    return [word for word in words if key_of(word).partition(".")[0] != "strategy"]
+
+
+def _composed(choices: Sequence[Choice]) -> tuple[DictConfig, dict[str, str]]:
+    """The job with these choices; of a strategy that was found out no textbook speaks."""
+    words = [word for choice in choices for word in choice.words.split()]
+    return composed(HydraConfig.get(), [*words, "strategy.quadrant=null", *_given()])
+
+
+def _open(choices: Sequence[Choice]) -> list[Choice]:
+    """Those of the recommended choices that nobody has made otherwise."""
+    return [c for c in choices if not any(_chosen(key_of(word)) for word in c.words.split())]
+
+
+def _chosen(key: str) -> bool:
+    """Whether the command line, or a file of an overlay, sets a key or the group that it is in."""
+    given = {key_of(word) for word in _given()}
+    if any(name in given for name in _and_above(key)):
+        return True
+    return Path(origin(key).partition(":")[0]).parent.name in OVERLAYS
+
+
+def _and_above(key: str) -> Iterator[str]:
+    """
+    >>> [*_and_above("freeze.stages")]
+    ['freeze.stages', 'freeze']
+    """
+    while key:
+        yield key
+        key = key.rpartition(".")[0]

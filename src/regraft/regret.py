@@ -1,0 +1,124 @@
+"""Was the advice right? What `strategy=auto` lost against the best strategy of the same sweep."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.comparison import Cell, Row, Sweep
+from regraft.paths import write_whole
+
+AUTO = "auto"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Regret:
+    """Of one cell of a sweep: accuracies are means over its runs on the test images."""
+
+    advised: dict[str, int]  # strategy → in how many runs
+    acc: float
+    best: str
+    best_acc: float
+    right: bool  # whether the advised cannot be told from the best
+    p: float
+    seconds: float  # of an advised run, the advice included
+    seconds_of_others: float  # what a run of each of the other strategies takes together
+    floors: dict[str, float]
+
+    @property
+    def points(self) -> float:
+        """Percentage points of accuracy that the best strategy is better by; below 0 if worse."""
+        return 100 * (self.best_acc - self.acc)
+
+    @property
+    def words(self) -> str:
+        """The verdict in a few sentences."""
+        names = ", ".join(
+            f"{name} ({count} runs)" if len(self.advised) > 1 else name
+            for name, count in self.advised.items()
+        )
+        verdict = (
+            f"auto ({self.acc:.3f}) is the best"
+            if self.best == AUTO
+            else f"auto ({self.acc:.3f}) {'ties with' if self.right else 'is worse than'} "
+            f"{self.best} ({self.best_acc:.3f}): regret {self.points:.1f} points"
+        )
+        floors = ", ".join(f"{name} {acc:.3f}" for name, acc in self.floors.items())
+        return (
+            f"The advice, {names}, was {'right' if self.right else 'wrong'}: {verdict}. "
+            f"It took {self.seconds:.0f} s per run, where one of each other strategy takes "
+            f"{self.seconds_of_others:.0f} s.{f' Floors: {floors}.' if floors else ''}"
+        )
+
+
+def regrets(sweep: Sweep) -> dict[str, Regret]:
+    """The regret of every cell in which `auto` ran beside another strategy, by its title."""
+    found = ((cell, regret(cell)) for cell in sweep.cells)
+    return {cell.title or cell.data: made for cell, made in found if made}
+
+
+def regret(cell: Cell) -> Regret | None:
+    """What the advice was worth in this cell; None if it was not followed, or alone."""
+    rows = {row.name: row for row in cell.rows if row.scores}
+    auto, verdict = rows.get(AUTO), cell.verdict
+    if auto is None or auto.scores is None or not verdict or not verdict.comparisons:
+        return None
+    others = [row for name, row in rows.items() if name != AUTO]
+    best = rows[verdict.best]
+    assert best.scores is not None
+    compared = verdict.comparisons.get(AUTO)
+    return Regret(
+        advised=dict(Counter(_advised(job.advice) for job in auto.counted)),
+        acc=auto.scores.mean,
+        best=best.name,
+        best_acc=best.scores.mean,
+        right=AUTO in verdict.winners,
+        p=compared.p if compared else 1.0,
+        seconds=auto.mean("cost", "wall_s") or 0.0,
+        seconds_of_others=math.fsum(row.mean("cost", "wall_s") or 0.0 for row in others),
+        floors=_floors(auto),
+    )
+
+
+def record(sweep: Sweep) -> None:
+    """Add the regret to the result.json of every advised run, so that it can be collected.
+
+    Raises OSError if one cannot be written.
+    """
+    for cell in sweep.cells:
+        if (made := regret(cell)) is None:
+            continue
+        for row in (row for row in cell.rows if row.name == AUTO):
+            for job in row.counted:
+                _add(job.folder / RESULT, asdict(made) | {"points": round(made.points, 4)})
+
+
+def _add(path: Path, made: dict[str, Any]) -> None:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if result["advice"].get("regret") != made:
+        result["advice"]["regret"] = made
+        write_whole(path, f"{json.dumps(result, indent=2)}\n".encode())
+
+
+def _advised(advice: Mapping[str, Any]) -> str:
+    """The strategy of an advice."""
+    words = next((choice.get("words", "") for choice in advice.get("choices") or []), "")
+    return words.partition("=")[2] or "unknown"
+
+
+def _floors(row: Row) -> dict[str, float]:
+    """The means over the runs of what no training reaches."""
+    each: dict[str, list[float]] = {}
+    for name, acc in _all_floors(row):
+        each.setdefault(name, []).append(acc)
+    return {name: math.fsum(accs) / len(accs) for name, accs in each.items()}
+
+
+def _all_floors(row: Row) -> Iterator[tuple[str, float]]:
+    for job in row.counted:
+        found = job.advice.get("floors")
+        yield from found.items() if isinstance(found, dict) else ()

@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from advice.known import known
+
+from regraft.advice import similarity
+from regraft.advice.measure import Auto, Evidence
+from regraft.advice.placement import Placement
+from regraft.advice.recommend import recommend
+from regraft.advice.size import Size
+
+AUTO = Auto(
+    name="auto",
+    quadrant=None,
+    similar_from=0.75,
+    far_from=0.4,
+    small_gain=0.025,
+    small_per_class=50,
+    target_acc=0.95,
+    sizes=6,
+    replicates=3,
+    max_images=4000,
+    min_steps=400,
+)
+
+
+def evidence(*, similar, small, images=100) -> Evidence:
+    data = known(similar=True, small=True, seed=0)
+    found = similarity.measure(data.pretrained, data.random, data.labels)
+    return Evidence(
+        data="made",
+        backbone="made",
+        sizes={"train": images, "val": 10, "test": 10},
+        similarity=None if similar is None else found,
+        no_similarity_because="",
+        size=Size(images, 10, images // 10, None, (), np.array([]), "too few"),
+        distance=None,
+        no_distance_because="",
+        forecast=None,
+        placement=Placement(similar, small),
+        seconds=1.0,
+        images_forwarded=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("similar", "small", "expected"),
+    [
+        (0.9, 0.9, {"strategy=feature_extraction", "head=mlp", "freeze=all"}),
+        (0.9, 0.1, {"strategy=finetune", "optimizer.backbone_ratio=0.1"}),
+        (0.1, 0.9, {"strategy=finetune", "optimizer.backbone_ratio=1"}),
+        (0.1, 0.1, {"strategy=finetune", "optimizer.backbone_ratio=1"}),
+        (None, 0.9, {"strategy=scratch"}),
+    ],
+)
+def test_each_cell_has_its_strategy(similar, small, expected):
+    choices = recommend(evidence(similar=similar, small=small), AUTO, 64)
+    words = {word for choice in choices for word in choice.words.split()}
+    assert expected <= words
+    assert choices[0].words.startswith("strategy=")
+    assert all(len(choice.reason) > 20 for choice in choices)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "every"), [(50, 400, 20), (1000, 25, 1), (6400, 20, 1)]
+)
+def test_few_images_are_trained_on_for_as_many_steps(images, epochs, every):
+    made = evidence(similar=0.9, small=0.9, images=images)
+    last = recommend(made, AUTO, 64)[-1]
+    assert last.words == f"trainer.max_epochs={epochs} trainer.check_val_every_n_epoch={every}"
+
+
+def test_where_features_stop_helping_is_a_reason():
+    made = evidence(similar=0.1, small=0.1)
+    assert "get better up to the last stage" in recommend(made, AUTO, 64)[1].reason
+    backwards = replace(made.similarity, depths=made.similarity.depths[::-1])
+    [_, cut, *_] = recommend(replace(made, similarity=backwards), AUTO, 64)
+    assert "above stage1 they stop getting better" in cut.reason

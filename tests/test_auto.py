@@ -1,0 +1,148 @@
+"""strategy=auto: measured, then composed anew; what somebody has chosen stays."""
+
+import json
+
+import pytest
+from jobs import composed, run_job
+from omegaconf import OmegaConf, open_dict
+
+from regraft import auto
+from regraft.advice.recommend import Choice
+from regraft.errors import RegraftError
+from regraft.experiment import run
+
+CHOICES = (
+    Choice("strategy=finetune", "one"),
+    Choice("head=linear", "two"),
+    Choice("optimizer.backbone_ratio=1 optimizer.stage_decay=1", "three"),
+    Choice("trainer.max_epochs=40 trainer.check_val_every_n_epoch=2", "four"),
+)
+
+
+def decided(folder, *words):
+    composed(folder, "strategy=auto", *words)
+    return auto._composed(auto._open(CHOICES))
+
+
+def test_the_job_becomes_what_was_recommended(tmp_path):
+    cfg, choices = decided(tmp_path, "data=digits", "seed=3")
+    assert cfg.strategy._target_ == "regraft.plan.Strategy" and cfg.strategy.quadrant is None
+    assert choices["strategy"] == "finetune" and choices["head"] == "linear"
+    assert (cfg.optimizer.backbone_ratio, cfg.trainer.max_epochs, cfg.seed) == (1, 40, 3)
+    assert cfg.freeze._target_ == "regraft.plan.none"
+    assert cfg.output_dir == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (("trainer.max_epochs=7",), "trainer.max_epochs", 7),
+        (("trainer.max_epochs=7",), "trainer.check_val_every_n_epoch", 1),
+        (("optimizer.stage_decay=0.5",), "optimizer.backbone_ratio", 0.1),
+        (("optimizer=sgd",), "optimizer._target_", "regraft.optim.sgd"),
+        (("optimizer=sgd",), "optimizer.backbone_ratio", 0.1),
+        (("head=mlp",), "head._target_", "regraft.head.mlp"),
+        (("quadrant=small_similar",), "trainer.max_epochs", 60),
+    ],
+)
+def test_what_somebody_has_chosen_stays(tmp_path, words, key, value):
+    cfg, _ = decided(tmp_path, *words)
+    assert OmegaConf.select(cfg, key) == value
+
+
+def test_options_of_the_strategy_auto_are_not_those_of_the_chosen_one(tmp_path):
+    cfg, _ = decided(tmp_path, "strategy.small_gain=0.1")
+    assert "small_gain" not in cfg.strategy
+
+
+def test_a_run_that_goes_on_is_not_measured_again(tmp_path):
+    cfg = composed(tmp_path, "strategy=auto", "resume=auto")
+    assert auto.as_decided(cfg) is cfg
+    written = {"choices": [vars(choice) for choice in CHOICES]}
+    (tmp_path / "advice.json").write_text(json.dumps(written))
+    assert auto.as_decided(cfg).trainer.max_epochs == 40
+    for damaged in ("", "{}", '{"choices": [{"word": 1}]}'):
+        (tmp_path / "advice.json").write_text(damaged)
+        assert auto.as_decided(cfg) is cfg
+
+
+def test_a_new_run_does_not_believe_an_old_advice(tmp_path):
+    cfg = composed(tmp_path, "strategy=auto")
+    written = {"choices": [vars(choice) for choice in CHOICES]}
+    (tmp_path / "advice.json").write_text(json.dumps(written))
+    assert auto.as_decided(cfg) is cfg
+
+
+FEW = ("data=digits", "data.per_class=5", "logger=none", "trainer.max_epochs=2")
+
+
+@pytest.mark.slow
+def test_a_job_measures_then_trains_and_knows_its_floors(tmp_path):
+    run_job(tmp_path, "strategy=auto", *FEW)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert (result["choices"]["strategy"], result["strategy"]["name"]) == ("auto", "finetune")
+    assert {row["action"] for row in result["plan"]} == {"tune"}
+    advice = result["advice"]
+    assert advice["placement"]["quadrant"] == "small_dissimilar"
+    assert "trainer.max_epochs" not in str(advice["choices"])
+    floors = advice["floors"]
+    assert set(floors) == {
+        "majority",
+        "random trunk, linear probe",
+        "linear probe",
+        "nearest neighbours",
+    }
+    assert floors["majority"] < floors["random trunk, linear probe"] < floors["linear probe"]
+    assert (tmp_path / "advice.png").read_bytes()[:4] == b"\x89PNG"
+    # Gone on with, it is the same run, and it has ended.
+    again = composed(tmp_path, "strategy=auto", *FEW, "resume=auto")
+    assert run(again) == result["metrics"]["val/acc"]
+
+
+@pytest.mark.slow
+def test_random_weights_are_similar_to_nothing(tmp_path):
+    run_job(tmp_path, "strategy=auto", *FEW, "backbone.weights=random")
+    advice = json.loads((tmp_path / "result.json").read_text())["advice"]
+    assert advice["similarity"] is None and advice["distance"] is None
+    assert "random" in advice["no_similarity_because"]
+    assert advice["placement"]["quadrant"] is None
+    assert advice["choices"][0]["words"] == "strategy=scratch"
+    assert "linear probe" not in advice["floors"]
+
+
+def advised(folder, *words):
+    cfg = composed(folder / "job", "strategy=auto", *words)
+    return auto.advise(cfg, folder)
+
+
+def test_a_class_of_one_image_is_one_line(tmp_path):
+    with pytest.raises(RegraftError, match="at least 2 training images of every class"):
+        advised(tmp_path, "data=digits", "data.per_class=1")
+
+
+def test_a_source_with_hardly_an_image_is_one_line(tmp_path):
+    with pytest.raises(RegraftError, match=r"strategy\.source=.*: 0 images lie there"):
+        advised(tmp_path, "data=digits", "data.per_class=3", f"strategy.source={tmp_path}")
+
+
+def test_a_target_above_one_is_one_line(tmp_path):
+    with pytest.raises(RegraftError, match=r"strategy\.target_acc=1\.2"):
+        advised(tmp_path, "strategy.target_acc=1.2")
+
+
+def test_an_advice_is_left_in_a_folder_of_its_own(tmp_path, capsys):
+    assert advised(tmp_path, "data=digits", "data.per_class=3") == 0
+    [folder] = tmp_path.glob("advice/*/*")
+    advice = json.loads((folder / "advice.json").read_text())
+    assert advice["data"]["train"] == 30 and advice["choices"][0]["words"] == "strategy=finetune"
+    said = capsys.readouterr().out
+    assert "small and not similar" in said and "second opinion agrees" in said
+
+
+def test_only_auto_is_auto(tmp_path):
+    cfg = composed(tmp_path, "strategy=finetune")
+    assert not auto.is_auto(cfg)
+    with open_dict(cfg):
+        cfg.strategy = None
+    assert not auto.is_auto(cfg)
