@@ -121,6 +121,7 @@ def _lower_rate(trainer: pl.Trainer, module: Any) -> str:
     groups = trainer.optimizers[0].param_groups
     at_most = max(group.get("initial_lr", group["lr"]) for group in groups)
     rate = module.card.get("config", {}).get("optimizer", {}).get("lr", at_most)
+    rate = at_most if rate == "auto" else rate
     lower = rate / 10 if rate <= 1 else 0.01
     return f"try optimizer.lr={lower:.2g} instead of {rate:.2g}"
 

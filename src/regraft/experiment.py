@@ -28,6 +28,7 @@ from regraft import (
     devices,
     earlier,
     features,
+    lr_range,
     memory,
     optim,
     outputs,
@@ -146,11 +147,13 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
         class_weights=balance.of_loss(images.labels("train"), images.num_classes),
         card={"config": masked(resolved(cfg)), "input": vars(images.input)},
     )
-    if cfg.compile:
-        classifier.compile(mode=cfg.compile)
     data = computed.data if computed else images
     if computed is None:
         images.keep_decoded(caching.store, watch)
+    if lr_range.wanted(cfg):
+        classifier.make_optimizer = lr_range.found(record, cfg, classifier, data)
+    if cfg.compile:
+        classifier.compile(mode=cfg.compile)
     last, spent = checkpoints.left_by_earlier(trainer, classifier, record)
     started = time.perf_counter() - spent
     with keeping_best(trainer, classifier, record):
@@ -217,6 +220,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         refuse_absent_accelerator(cfg.trainer.accelerator)
         raise
     devices.refuse_in_a_sweep(cfg, trainer)
+    lr_range.refuse_on_several(cfg, trainer)
     return trainer
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 from pytorch_lightning.callbacks import WeightAveraging
@@ -18,6 +18,7 @@ from regraft.plan import Fraction, Plan
 LearningRate = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Ratio = Annotated[float, Gt(0), Le(1)]
+Auto = Literal["auto"]  # to be found by a range test (lr_range.py)
 
 
 def ratios(plan: Plan, *, backbone_ratio: float, stage_decay: float) -> tuple[float, ...]:
@@ -68,6 +69,11 @@ def parameter_groups(
     return groups
 
 
+def head_rate(lr: float | Auto, lr_scale: float) -> float:
+    """The head's rate. Until `auto` has been found only the ratios to it count."""
+    return lr_scale if lr == "auto" else lr * lr_scale
+
+
 def ratios_of(optimizer: Optimizer, backbone: Backbone) -> tuple[float, ...]:
     """What an optimizer does with each stage: its rate relative to the highest, 0 if it has none.
 
@@ -90,7 +96,7 @@ def adamw(
     plan: Plan,
     head: nn.Module,
     *,
-    lr: LearningRate,
+    lr: LearningRate | Auto,
     weight_decay: NonNegative,
     betas: list[float],
     lr_scale: LearningRate = 1.0,
@@ -100,7 +106,8 @@ def adamw(
 ) -> AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
     each = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
-    groups = parameter_groups(backbone, head, each, lr=lr * lr_scale, weight_decay=weight_decay)
+    rate = head_rate(lr, lr_scale)
+    groups = parameter_groups(backbone, head, each, lr=rate, weight_decay=weight_decay)
     return AdamW(groups, betas=(betas[0], betas[1]), fused=fused)
 
 
@@ -109,7 +116,7 @@ def sgd(
     plan: Plan,
     head: nn.Module,
     *,
-    lr: LearningRate,
+    lr: LearningRate | Auto,
     weight_decay: NonNegative,
     momentum: Fraction,
     lr_scale: LearningRate = 1.0,
@@ -119,7 +126,8 @@ def sgd(
 ) -> SGD:
     """Stochastic gradient descent with Nesterov momentum."""
     each = ratios(plan, backbone_ratio=backbone_ratio, stage_decay=stage_decay)
-    groups = parameter_groups(backbone, head, each, lr=lr * lr_scale, weight_decay=weight_decay)
+    rate = head_rate(lr, lr_scale)
+    groups = parameter_groups(backbone, head, each, lr=rate, weight_decay=weight_decay)
     return SGD(groups, momentum=momentum, nesterov=momentum > 0, fused=fused)
 
 

@@ -39,7 +39,7 @@ from regraft.provenance import options_of, words_of
 log = logging.getLogger(__name__)
 
 # What a run goes on by, also when the disk has no room for more.
-LEFT = ("checkpoint", "best_epoch", "wandb", "halved", "resumed", "overrides")
+LEFT = ("checkpoint", "best_epoch", "wandb", "halved", "lr_range", "resumed", "overrides")
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "wandb")
 
 
@@ -196,7 +196,7 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
         record = Record(job, cfg, blank_result(job, cfg), earlier)
         record.add(resumed=earlier.get("resumed", 0) + 1 if earlier else 0)
         if earlier:
-            record.add(cost=record.spent())
+            record.add(cost=record.spent(), lr_range=earlier.get("lr_range"))
         record.write()  # a killed job says that it was running
         yield from _recorded(record)
 
@@ -296,6 +296,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "features": None,
         "weights": None,
         "halved": None,
+        "lr_range": None,
         "resumed": 0,
         "backbone": None,
         "input": None,

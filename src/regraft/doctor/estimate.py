@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.filesize import decimal
 from torch import Tensor
 
-from regraft import devices
+from regraft import devices, lr_range
 from regraft.batches import Features
 from regraft.classifier import Classifier
 from regraft.collect import Collect
@@ -209,10 +209,14 @@ def _time(job: Job, costs: Costs, read: float) -> str:
     judged = images.sizes["val"] * (epochs / every + 1) + images.sizes["test"]
     after = judged * costs.forward if job.once.cut is None else 0.0
     total = once + epochs * epoch + after
+    if lr_range.wanted(job.cfg):
+        total += lr_range.STEPS * costs.step
     pieces = [first] if first else []
     pieces.append(f"{many(epochs, 'epoch')} of {_words(epoch)} ({batches} × {_words(costs.step)})")
     if costs.batch < min(images.batch_size, images.sizes["train"]):
         pieces.append(f"timed with batches of {costs.batch}")
+    if lr_range.wanted(job.cfg):
+        pieces.append(f"{lr_range.STEPS} steps that find the learning rate")
     if isinstance(job.strategy, Collect):
         pieces.append("and more heads for the learning curve")
     return f"about {_words(total)}: {', '.join(pieces)}"

@@ -2,6 +2,7 @@
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from regraft import lr_range
 from regraft.doctor.findings import Finding, green, yellow
 from regraft.doctor.job import Job
 
@@ -16,7 +17,8 @@ def rates(job: Job) -> list[Finding]:
     kept = len(job.plan.indices("keep"))
     if kept:
         words.insert(0, f"{kept} of {len(job.plan.actions)} stages are kept")
-    return [green("learning rates", ", ".join(words))]
+    times = ", times what a range test finds" if lr_range.wanted(job.cfg) else ""
+    return [green("learning rates", ", ".join(words) + times)]
 
 
 def computed_once(job: Job) -> list[Finding]:
