@@ -15,13 +15,13 @@ from regraft.regret import regrets
 METHOD = (
     "Intervals are 95 %: over the seeds (Student's t), and at least as wide as over the test "
     "images (Wilson). A strategy wins if it is better than every other one at the 5 % level "
-    "(Holm's correction) by a paired t test over the seeds and also by McNemar's exact test over "
-    "the test images (two proportions where the answers cannot be paired). Those that cannot be "
-    "told apart from the best tie with it. With one seed only the test images speak, and another "
-    "seed may say otherwise; two or three seeds prove large differences only. Of folds the "
-    "mean over their seeds counts, once each, and the test images of all of them together; since "
-    "folds share most of their training images, intervals over them are a little too narrow "
-    "(Bengio and Grandvalet 2004)."
+    "(Holm's correction; the clearest difference has to stand out among all pairs) by a paired t "
+    "test over the seeds and also by McNemar's exact test over the test images (two proportions "
+    "where the answers cannot be paired). Those that cannot be told apart from the best tie with "
+    "it. With one seed only the test images speak, and another seed may say otherwise; two or "
+    "three seeds prove large differences only. Of folds the mean over their seeds counts, once "
+    "each, and the test images of all of them together; since folds share most of their training "
+    "images, intervals over them are a little too narrow (Bengio and Grandvalet 2004)."
 )
 ALT = {  # what the pictures show
     "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
