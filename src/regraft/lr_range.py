@@ -31,7 +31,7 @@ from regraft.tracking import Record
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-6, 10.0  # rates of the head; those of the stages keep their ratios to it
-SMOOTHING = 0.9  # of the loss: the weight of all steps before
+SMOOTHING = 0.95  # of the loss: the weight of all steps before
 FIRST = 10  # steps at rates below 1e-5, at which nothing is learned: where the loss starts
 BROKEN = 1.25  # times that, the smoothed loss has broken and the test ends
 FLAT = 0.05  # of that, the loss has to fall at least
