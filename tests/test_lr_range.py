@@ -180,14 +180,15 @@ def test_a_run_that_goes_on_does_not_test_again(tmp_path, monkeypatch, capsys):
         pass
 
     def kill(*_):
+        kept.append(result(tmp_path)["lr_range"])  # what a SIGKILL would leave
         raise Killed
 
-    words = [*FEW, "optimizer.lr=auto"]
+    words, kept = [*FEW, "optimizer.lr=auto"], []
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(lr_range, "STEPS", 40)
         patch.setattr(classifier.Classifier, "on_save_checkpoint", kill)
         run_job(tmp_path, *words)
-    rate = result(tmp_path)["lr_range"]["rate"]
+    rate = kept[0]["rate"]
     monkeypatch.setattr(lr_range, "measure", kill)
     run_job(tmp_path, *words, "resume=auto")
     assert result(tmp_path)["lr_range"]["rate"] == rate
