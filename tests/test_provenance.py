@@ -161,7 +161,7 @@ def test_what_is_wrong_with_a_preset_is_in_its_file(team, text, message):
         ("+optimizer=adamw", "optimizer is chosen already: optimizer=<option> without +"),
         ("~optimizer.lrr", "optimizer.lrr: no such key; did you mean 'optimizer.lr'"),
         ("sed@x=3", "sed@x=3: no such group"),
-        ("optimizer.lr=[1]", "optimizer.lr=[1]: must be a number (on the command line)"),
+        ("optimizer.lr=[1]", "optimizer.lr=[1]: must be a number or auto (on the command line)"),
         ("optimizer.lr=${optimizer.lrr}", "'optimizer.lr'? (on the command line)"),
         ("tags={a:1}", "tags={a:1}: must be a list"),
         ("strategy=ünï", "letters beyond a to z wants quotes of its own"),
