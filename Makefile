@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LOWEST := $(VENV)/lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-fast test-lowest fuzz lint format bench kills profile sync clean clean-all
+.PHONY: help quickstart test test-fast test-lowest fuzz lint format bench kills advice profile sync clean clean-all
 
 help: ## List these verbs
 	@echo "regraft: how much of a pretrained network should I keep?"
@@ -60,6 +60,9 @@ bench: $(STAMP) ## Measure what the README claims
 
 kills: $(STAMP) ## Kill -9 at 50 random moments, go on, compare
 	@$(PY) benchmarks/kills.py $(ARGS)
+
+advice: $(STAMP) ## What strategy=auto loses against the best strategy, at many sizes
+	@$(PY) benchmarks/advice.py $(ARGS)
 
 profile: $(STAMP) ## Show where the time of a head-only job goes
 	@GOMP_SPINCOUNT=20000 $(PY) benchmarks/one_job.py $(ARGS)
