@@ -98,8 +98,8 @@ def heading(seeds: int) -> list[str]:
     return [
         f"# {datetime.date.today()}: what the advice lost",
         "",
-        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, commit {commit}, "
-        f"{seeds} seeds. Test accuracy; regret in points behind the best of the row.",
+        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, "
+        f"commit {commit}, {seeds} seeds. Test accuracy; regret in points behind the best of the row.",
         "",
         f"| {' | '.join(head)} |",
         f"|{'---|' * len(head)}",

@@ -9,19 +9,19 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import wandb
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
 from regraft import earlier, rank, tracking
 from regraft.advice import floors
-from regraft.advice.advise import ADVICE, show
+from regraft.advice.advise import ADVICE, PICTURE, show
 from regraft.advice.advise import advise as write_advice
 from regraft.advice.measure import Auto
 from regraft.advice.recommend import Choice
 from regraft.config import check
 from regraft.data.images import Watch
-from regraft.masking import masked
 from regraft.progress import watched
 from regraft.provenance import composed, key_of, origin, words_of
 
@@ -67,6 +67,7 @@ def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictCo
     decided, choices = _composed(taken)
     record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
     check(decided)
+    record.config = decided
     return decided
 
 
@@ -76,7 +77,10 @@ def judge_floors(cfg: DictConfig, record: tracking.Record, watch: Watch) -> None
         return
     found = floors.measure(cfg, watch)
     record.add(advice={"floors": found})
-    record.tell(lambda run: run.summary.update(masked({f"floor/{k}": v for k, v in found.items()})))
+    picture = record.job.folder / PICTURE
+    record.tell(lambda run: run.summary.update({f"floor/{k}": v for k, v in found.items()}))
+    if picture.is_file():
+        record.tell(lambda run: run.log({"advice": wandb.Image(str(picture))}))
 
 
 def is_auto(cfg: DictConfig) -> bool:

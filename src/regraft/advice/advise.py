@@ -19,7 +19,7 @@ from regraft.data.images import Watch
 from regraft.escaping import printable
 from regraft.paths import write_whole
 
-ADVICE = "advice.json"
+ADVICE, PICTURE = "advice.json", "advice.png"
 IN_WORDS = {
     "small_similar": "small and similar",
     "big_similar": "big and similar",
@@ -65,7 +65,7 @@ def advise(cfg: DictConfig, folder: Path, watch: Watch) -> Advice:
     folder.mkdir(parents=True, exist_ok=True)
     evidence = measure(cfg, auto, watch)
     advice = Advice(evidence, recommend(evidence, auto, cfg.loader.batch_size), auto.far_from)
-    picture.draw(evidence, auto, folder / "advice.png", title=headline(advice))
+    picture.draw(evidence, auto, folder / PICTURE, title=headline(advice))
     text = json.dumps(advice.as_dict(), indent=2, allow_nan=False)
     write_whole(folder / ADVICE, f"{text}\n".encode())
     return advice
@@ -91,7 +91,7 @@ def show(advice: Advice, folder: Path, console: Console) -> None:
         choices.add_row(Text(printable(choice.words), "bold"), Text(printable(choice.reason)))
     console.print()
     console.print(choices, highlight=False)
-    files = f"\n{ADVICE}, advice.png in {folder}"
+    files = f"\n{ADVICE}, {PICTURE} in {folder}"
     console.print(Text(printable(files)), highlight=False, soft_wrap=True)
 
 
