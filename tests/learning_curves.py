@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from regraft.classwise import Judged
 from regraft.collect import Collect
 from regraft.curve import Point
 
@@ -28,3 +29,15 @@ def points_on(
 
 def falling() -> list[Point]:
     return [Point(n, r, 0.8 - 0.01 * n + 0.001 * r) for n in (1, 2, 4, 8, 16) for r in range(3)]
+
+
+def judged(images: tuple[int, ...] = (60, 40, 5)) -> list[Judged]:
+    """What three classes were said to be as images were added: the first loses to the second."""
+    found = []
+    for n in (5, 10, 20):
+        for replicate in range(3):
+            wrong = [round(m * 0.8 / n**0.5) for m in images]
+            counts = np.diag([m - w for m, w in zip(images, wrong, strict=True)])
+            counts[0, 1], counts[1, 2], counts[2, 0] = wrong
+            found.append(Judged(n, replicate, counts))
+    return found

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_curves import falling, make_collect, points_on
+from learning_curves import falling, judged, make_collect, points_on
 
-from regraft.collect import measure, write
+from regraft.collect import measure
 from regraft.errors import RegraftError
-from regraft.forecast import forecast
+from regraft.forecast import forecast, with_classes
+from regraft.forecast_file import write
 
 
 @pytest.mark.parametrize(
     ("smallest_class", "expected"),
-    [(5, (1, 2, 3, 4, 5)), (6, (1, 2, 3, 4, 5, 6)), (100, (5, 9, 17, 30, 55, 100))],
+    [(3, (1, 2, 3)), (5, (1, 2, 3, 4, 5)), (6, (1, 2, 3, 4, 5, 6)), (100, (5, 9, 17, 30, 55, 100))],
 )
 def test_sizes_go_from_few_to_all(smallest_class, expected):
     assert make_collect().subset_sizes(smallest_class) == expected
@@ -29,9 +30,12 @@ def test_sizes_are_unique_and_rise_to_the_full_set(smallest_class, count):
     assert sizes[-1] == smallest_class
 
 
-def test_a_class_with_fewer_than_five_images_is_refused():
-    with pytest.raises(RegraftError, match=r"at least five sizes.*smallest class has 4"):
-        make_collect().subset_sizes(4)
+def test_a_class_with_two_images_is_refused_by_its_name():
+    with pytest.raises(RegraftError, match=r"at least three sizes.*smallest class has 2"):
+        make_collect().subset_sizes(2)
+    labels = np.repeat([0, 1, 2], [9, 2, 9])
+    with pytest.raises(RegraftError, match="class 'owl' has 2 training images: .* three sizes"):
+        measure(make_collect(), labels, lambda i, r: 0.5, names=("cat", "owl", "pug"))
 
 
 @pytest.mark.parametrize("target_acc", [0.0, 1.0, 95.0, -0.1, float("nan")])
@@ -40,7 +44,7 @@ def test_a_target_that_is_no_accuracy_is_refused(target_acc):
         make_collect(target_acc=target_acc)
 
 
-@pytest.mark.parametrize(("key", "value"), [("sizes", 4), ("replicates", 2)])
+@pytest.mark.parametrize(("key", "value"), [("sizes", 2), ("replicates", 2)])
 def test_too_few_sizes_or_replicates_are_refused(key, value):
     with pytest.raises(RegraftError, match=rf"strategy\.{key}={value} is too few"):
         make_collect(**{key: value})
@@ -85,17 +89,27 @@ def test_one_class_or_a_score_that_is_no_accuracy_is_refused():
 
 
 def test_what_is_written_follows_the_contract(tmp_path: Path):
-    found = forecast(points_on(0.05, 0.4, full=20, noise=0.03), 0.9, val_images=200)
+    points = points_on(0.05, 0.4, full=20, noise=0.03)
+    found = forecast(points, 0.9, val_images=200, num_classes=3)
+    found = with_classes(found, judged(), ("cat", "owl", "pug"))
     write(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "forecast.json",
+        "forecast_classes.png",
         "learning_curve.png",
     ]
     written = json.loads((tmp_path / "forecast.json").read_text())
     assert written == found.as_dict()
     assert set(written) == {
         *("target_acc", "reachable", "already", "verdict", "per_class_now", "per_class_needed"),
-        *("per_class_total", "asymptote", "points", "fit", "words"),
+        *("per_class_total", "images_needed", "images_total", "gains", "gains_words", "asymptote"),
+        *("num_classes", "val_images", "points", "fit", "words", "by_class"),
+    }
+    assert written["images_needed"]["estimate"] == 3 * written["per_class_needed"]["estimate"]
+    assert written["fit"]["laws"][0]["gamma"] == -0.5
+    assert {*written["gains"]} == {"2", "4"}
+    assert {*written["by_class"][0]} == {
+        *("name", "val_images", "recall", "now", "at_2x", "mistaken_for"),
     }
     assert set(written["per_class_needed"]) == {"estimate", "low", "high"}
     assert set(written["asymptote"]) == {"acc", "low", "high"}

@@ -200,6 +200,26 @@ def resume(folder: Folder, trust: Trust = None) -> None:
     resume(folder)
 
 
+@app.command()
+def forecast(
+    folder: Folder,
+    target: Annotated[
+        float | None, typer.Option(help="The accuracy you need, such as 0.95.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
+    trust: Trust = None,
+) -> None:
+    """How much more data a run or a sweep over data.per_class would need, and of which classes."""
+    from rich.console import Console
+
+    from regraft.outlook import show
+    from regraft.trust import add
+
+    add(trust or [])
+    with one_line_errors():
+        show(folder, Console(), target=target, as_json=as_json)
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can put right ends the command with its one line."""

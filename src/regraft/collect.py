@@ -4,9 +4,8 @@ computed already, and forecast from its scores how many more labelled images wou
 The answer holds for a frozen trunk; a strategy that trains the trunk may need fewer or more.
 """
 
-import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,15 +15,16 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from omegaconf import DictConfig
 
+from regraft import scores
 from regraft.batches import Features
-from regraft.classifier import Classifier
+from regraft.classifier import Classifier, stack
+from regraft.classwise import Judged
 from regraft.config import build
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
 from regraft.errors import RegraftError
-from regraft.figures import learning_curve
-from regraft.forecast import Forecast, check_target, forecast
+from regraft.forecast import Forecast, check_target, forecast, with_classes
+from regraft.forecast_file import write
 from regraft.head import Head
-from regraft.paths import write_whole
 from regraft.plan import Plan, Strategy
 
 # A subset of ten images is one batch: as many epochs as for the whole set would not train it.
@@ -65,7 +65,7 @@ class Collect:
         """
         if smallest_class < MIN_SIZES:
             raise RegraftError(
-                f"strategy=collect needs a learning curve of at least five sizes, so at least five "
+                "strategy=collect needs a learning curve of at least three sizes, so at least three "
                 f"training images in every class; the smallest class has {smallest_class}"
             )
         count = min(self.sizes, smallest_class)
@@ -100,12 +100,31 @@ def answer(
     make_head: Callable[[], Head],
     cfg: DictConfig,
 ) -> dict[str, Any]:
-    """Measure the curve, write forecast.json and learning_curve.png, and return the forecast.
+    """Measure the curve, write forecast.json and its pictures, and return the forecast.
 
     Subsets are drawn from the training split and scored on the validation split: the test split
-    is for the run's own result.
+    is for the run's own result. What is said of single classes stands in forecast.json alone.
     """
-    labels = data.tensors["train"][1].cpu().numpy()
+    found = curve_of(strategy, classifier, data, make_head, cfg)
+    write(found, Path(cfg.output_dir))
+    return {key: value for key, value in found.as_dict().items() if key != "by_class"}
+
+
+def curve_of(
+    strategy: Collect,
+    classifier: Classifier,
+    data: Features,
+    make_head: Callable[[], Head],
+    cfg: DictConfig,
+) -> Forecast:
+    """The forecast of heads that are trained anew on nested subsets of features.
+
+    Raises RegraftError for features that are constant or not finite, and too few of a class.
+    """
+    rows, truth = data.tensors["train"]
+    labels, names = truth.cpu().numpy(), classifier.classes
+    scores.check(rows[: len(labels)].flatten(1).cpu().numpy(), labels)
+    judged: list[Judged] = []
 
     def train_and_score(subset: np.ndarray, replicate: int) -> float:
         torch.manual_seed(cfg.seed + replicate)
@@ -115,7 +134,7 @@ def answer(
             make_head(),
             classifier.make_optimizer,
             classifier.make_scheduler,
-            classifier.classes,
+            names,
             cut=classifier.cut,
         )
         # One long epoch: Lightning spends more on a short one than a head does on its steps.
@@ -123,14 +142,22 @@ def answer(
         passes = max(cfg.trainer.max_epochs, math.ceil(MIN_STEPS / batches))
         trainer = build(cfg.trainer, max_epochs=1, **QUIET)
         trainer.fit(model, data.only(torch.as_tensor(subset), passes))
-        [scores] = trainer.validate(model, data.val_dataloader(), verbose=False)
-        return scores["val/acc"]
+        probabilities, true = stack(trainer.predict(model, data.val_dataloader()))
+        if not probabilities.isfinite().all():
+            return math.nan
+        counts = np.zeros((len(names), len(names)), dtype=int)
+        np.add.at(counts, (true.numpy(), probabilities.argmax(1).numpy()), 1)
+        judged.append(Judged(len(subset) // len(np.unique(labels)), replicate, counts))
+        return judged[-1].acc
 
-    points = measure(strategy, labels, train_and_score, seed=cfg.seed)
-    images = len(data.tensors["val"][1])
-    found = forecast(points, strategy.target_acc, val_images=images)
-    write(found, Path(cfg.output_dir))
-    return found.as_dict()
+    points = measure(strategy, labels, train_and_score, seed=cfg.seed, names=names)
+    found = forecast(
+        points,
+        strategy.target_acc,
+        val_images=len(data.tensors["val"][1]),
+        num_classes=len(names),
+    )
+    return with_classes(found, judged, names)
 
 
 def measure(
@@ -139,15 +166,23 @@ def measure(
     train_and_score: Callable[[np.ndarray, int], float],
     *,
     seed: int = 0,
+    names: Sequence[str] = (),
 ) -> list[Point]:
     """Score class-balanced subsets, nested within a replicate, through `train_and_score`.
 
     It gets the subset's indices into `labels` (sorted) and the replicate, and returns an accuracy.
+    Raises RegraftError for a class of too few images, by its name where `names` are given.
     """
     labels = np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         raise RegraftError("strategy=collect needs training images of at least two classes")
+    if (fewest := int(counts.min())) < MIN_SIZES and len(names):
+        name = names[int(classes[counts.argmin()])]
+        raise RegraftError(
+            f"class '{name}' has {fewest} training image{'s' * (fewest != 1)}: a learning curve "
+            f"needs at least three sizes, so at least {MIN_SIZES} images of every class"
+        )
     points = []
     for replicate in range(collect.replicates):
         rng = np.random.default_rng([seed, replicate])
@@ -162,10 +197,3 @@ def measure(
                 )
             points.append(Point(size, replicate, acc))
     return points
-
-
-def write(forecast: Forecast, folder: Path) -> None:
-    """Write forecast.json and learning_curve.png, each whole or not at all."""
-    text = json.dumps(forecast.as_dict(), indent=2, allow_nan=False) + "\n"
-    write_whole(folder / "forecast.json", text.encode())
-    learning_curve.draw(forecast, folder / "learning_curve.png")

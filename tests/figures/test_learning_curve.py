@@ -4,7 +4,7 @@ from learning_curves import falling, points_on
 from matplotlib.figure import Figure
 from pictures import pixels
 
-from regraft.figures.learning_curve import compose, draw
+from regraft.figures.learning_curve import compose, draw, draw_several
 from regraft.forecast import forecast
 
 
@@ -23,9 +23,11 @@ def test_the_picture_shows_points_target_and_needed_size(reachable):
     figure, labels = composed(reachable)
     assert labels == {
         "nominal 90 % interval",
-        "fitted curve",
+        "fitted: mean of two laws",
+        "law with exponent −1/2",
+        "law with free exponent",
         "extrapolated",
-        "levels off at 0.98",
+        f"levels off at {reachable.asymptote['acc']:.2f}",
         "replicates",
         "mean of replicates",
         "target 0.92",
@@ -50,3 +52,10 @@ def test_the_users_matplotlib_settings_change_nothing(tmp_path, reachable):
     assert pixels(tmp_path / "a.png").shape == (660, 1275)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_several_curves_get_a_panel_each_and_one_legend(tmp_path, reachable):
+    three = {"finetune": reachable, "scratch": forecast(falling(), 0.92), "x" * 99: reachable}
+    draw_several(three, tmp_path / "c.png")
+    height, width = pixels(tmp_path / "c.png").shape
+    assert 500 < height < 1200 and 800 < width < 1300
