@@ -65,8 +65,8 @@ class Collect:
         """
         if smallest_class < MIN_SIZES:
             raise RegraftError(
-                "strategy=collect needs a learning curve of at least three sizes, so at least three "
-                f"training images in every class; the smallest class has {smallest_class}"
+                "strategy=collect needs a learning curve of at least three sizes, so at least "
+                f"three training images in every class; the smallest class has {smallest_class}"
             )
         count = min(self.sizes, smallest_class)
         sizes = (

@@ -128,7 +128,7 @@ def _print(name: str, found: Forecast, console: Console) -> None:
         "their mean, nominal 90 %",
         f"{level['low']:.3f}–{level['high']:.3f}",
         *(f"{low:.3f}–{high:.3f}" for low, high in ends),
-        _interval(total) if total else "–",
+        _interval(total) if total and not found.already else "–",
     )
     console.print(made, "")
 
@@ -142,7 +142,7 @@ def _print_classes(name: str, found: Forecast, console: Console) -> None:
     """The classes that lose most, and what is known of each."""
     made = _table("class", "images", "recall now", "with 2×", "taken for")
     for one in found.by_class[:TOP]:
-        said = (f"{printable(other)} {100 * p:.0f} %" for other, p in one.mistaken_for.items())
+        said = (f"{printable(other)}: {100 * p:.0f} %" for other, p in one.mistaken_for.items())
         then = _three(one.at_2x) if one.at_2x else "cannot say"
         row = printable(one.name), str(one.val_images), _three(one.now), then, ", ".join(said)
         made.add_row(*map(Text, row))

@@ -31,7 +31,8 @@ def curves(folder: Path, target_acc: float) -> dict[str, Forecast]:
     jobs = read_jobs(folder)
     keys = swept(jobs)
     if not set(SIZES) & set(keys):
-        more = command(_typed(folder), jobs[0].folder, jobs[0].data)
+        largest = max(jobs, key=lambda job: job.data.get("train") or 0)
+        more = command(_typed(folder), largest.folder, largest.data)
         raise RegraftError(
             f"{shown(folder)}: this sweep did not vary the size of the data, so it has no learning "
             f"curve; train at several sizes: {more}"
@@ -148,6 +149,11 @@ def _smaller(data: Mapping[str, Any], keys: Collection[str]) -> str:
     if "per_class" in keys and train % classes == 0:
         most = train // classes
         sizes = sorted({max(1, round(most / 2**step)) for step in range(4)})
+        if len(sizes) < MIN_SIZES:
+            raise RegraftError(
+                f"it was trained on {most} image{'s' * (most != 1)} per class, and a learning "
+                f"curve needs at least three sizes: train with data.per_class={MIN_SIZES} or more"
+            )
         return f"data.per_class={','.join(map(str, sizes))}"
     if "fraction" in keys:
         return "data.fraction=0.125,0.25,0.5,1.0"

@@ -21,7 +21,7 @@ def test_every_class_has_its_line_and_what_it_is_taken_for():
     [axes] = figure.axes
     assert {text.get_text() for text in axes.get_yticklabels()} == {*NAMES}
     [right] = axes.child_axes
-    assert "owl 18 %" in {text.get_text() for text in right.get_yticklabels()}
+    assert "as owl: 18 %" in {text.get_text() for text in right.get_yticklabels()}
     diamonds = [line for line in axes.lines if line.get_marker() == "D"]
     assert len(diamonds) == 2  # of the third nothing is expected, with five images
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]

@@ -23,7 +23,7 @@ def test_the_picture_shows_points_target_and_needed_size(reachable):
     figure, labels = composed(reachable)
     assert labels == {
         "nominal 90 % interval",
-        "fitted: mean of two laws",
+        "fitted, mean of two laws",
         "law with exponent −1/2",
         "law with free exponent",
         "extrapolated",

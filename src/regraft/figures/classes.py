@@ -35,10 +35,8 @@ def compose(figure: Figure, shown: Sequence[ClassOutlook], count: int, now: int)
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(shown)), [_confused(one) for one in reversed(shown)], fontsize=8)
     right.tick_params(length=0)
-    some = (
-        f"the {len(shown)} of {count} classes that lose most" if len(shown) < count else "classes"
-    )
-    axes.set_title(f"Which classes to collect: {some}, and what they are taken for", loc="left")
+    some = f" (the {len(shown)} of {count} that lose most)" if len(shown) < count else ""
+    axes.set_title(f"Which classes to collect{some}, and what they are taken for", loc="left")
     figure.legend(
         *_legend(axes, now), fontsize=8, loc="outside lower center", ncols=3, frameon=False
     )
@@ -70,4 +68,4 @@ def _confused(one: ClassOutlook) -> str:
     if not one.mistaken_for:
         return "never mistaken"
     name, share = next(iter(one.mistaken_for.items()))
-    return f"{shorten(name, 16)} {100 * share:.0f} %"
+    return f"as {shorten(name, 16)}: {100 * share:.0f} %"

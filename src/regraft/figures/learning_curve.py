@@ -1,6 +1,7 @@
 """The picture of a forecast: accuracy over labelled images per class, measured and extrapolated."""
 
 import math
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,12 +45,11 @@ def draw_several(forecasts: Mapping[str, Forecast], path: Path) -> None:
             words = textwrap.fill(forecast.words, 44)
             axes.set_title(f"{shorten(name, 44)}\n{words}", fontsize=8, loc="left")
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-                known.setdefault(label.partition(":")[0], handle)
+                known.setdefault(re.sub(r"( at)? [\d.,]+$|:.*", "", label), handle)
         for axes in panels[len(forecasts) :]:
             axes.axis("off")
-        said = [label.partition(" 0.")[0] for label in known]
         figure.legend(
-            known.values(), said, fontsize=7, loc="outside lower center", ncols=4, frameon=False
+            known.values(), known, fontsize=7, loc="outside lower center", ncols=4, frameon=False
         )
 
 
@@ -74,7 +74,7 @@ def compose_panel(axes: Axes, forecast: Forecast, last: float) -> None:
     if forecast.verdict != "falls":  # no curve of this family fits one that does
         band = curve.band(grid)
         axes.fill_between(grid, *band, color="0.87", label="nominal 90 % interval", zorder=0)
-        axes.plot(seen, curve.acc(seen), color=INK, label="fitted: mean of two laws")
+        axes.plot(seen, curve.acc(seen), color=INK, label="fitted, mean of two laws")
     if speaks:
         axes.plot(beyond, curve.acc(beyond), "--", color=INK, label="extrapolated")
         for law, style, name in zip(curve.laws, LINES, NAMES, strict=True):
