@@ -145,6 +145,7 @@ def cases(seeds: range, trains: dict[str, Train], real: dict[str, Data]) -> Iter
 def table(found: Sequence[Held], by: Callable[[Held], str]) -> str:
     """How often the truth was held, how wide intervals are and how far off forecasts, as text."""
     groups: dict[str, list[Held]] = {}
+    found = [one for one in found if not one.refused]
     for one in found:
         groups.setdefault(by(one), []).append(one)
     lines = [

@@ -14,8 +14,8 @@ draw by draw:
   miss by about 12 % of the error more, in full from four times the data on. Curves tend to bend
   further down than both laws say: by 8 % of the error, which the draws are corrected for.
 How often it held what a training on the held-back larger part gave is in docs/forecast.md: about
-nine times of ten, least for classifiers whose curve changes its shape when images outnumber
-features.
+nine times of ten, least where few errors are left and for classifiers whose curve changes its shape
+when images outnumber features.
 """
 
 import math
