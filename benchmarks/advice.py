@@ -99,7 +99,7 @@ def heading(seeds: int) -> list[str]:
         f"# {datetime.date.today()}: what the advice lost",
         "",
         f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, "
-        f"commit {commit}, {seeds} seeds. Test accuracy; regret in points behind the best of the row.",
+        f"commit {commit}, {seeds} seeds. Test accuracy; regret is points behind the best.",
         "",
         f"| {' | '.join(head)} |",
         f"|{'---|' * len(head)}",

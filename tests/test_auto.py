@@ -50,6 +50,14 @@ def test_what_somebody_has_chosen_stays(tmp_path, words, key, value):
     assert OmegaConf.select(cfg, key) == value
 
 
+def test_a_sweep_over_strategies_has_not_chosen_one(tmp_path):
+    composed(tmp_path, "sweep=verify", "strategy=auto", "seed=0", sweep=True)
+    assert [choice.words for choice in auto._open(CHOICES)][:2] == [
+        "strategy=finetune",
+        "head=linear",
+    ]
+
+
 def test_options_of_the_strategy_auto_are_not_those_of_the_chosen_one(tmp_path):
     cfg, _ = decided(tmp_path, "strategy.small_gain=0.1")
     assert "small_gain" not in cfg.strategy

@@ -102,8 +102,10 @@ def _composed(choices: Sequence[Choice]) -> tuple[DictConfig, dict[str, str]]:
 
 
 def _open(choices: Sequence[Choice]) -> list[Choice]:
-    """Those of the recommended choices that nobody has made otherwise."""
-    return [c for c in choices if not any(_chosen(key_of(word)) for word in c.words.split())]
+    """The strategy, and those of the other choices that nobody has made otherwise."""
+    strategy, *others = choices
+    left = [c for c in others if not any(_chosen(key_of(word)) for word in c.words.split())]
+    return [strategy, *left]
 
 
 def _chosen(key: str) -> bool:

@@ -90,25 +90,23 @@ class Curve:
             return math.inf
         return math.exp(brentq(above, 0, LONGEST)) if above(0) < 0 else 1.0
 
-    def gains(self, factor: float) -> np.ndarray:
+    def gains(self, factor: float, *, now: float | None = None) -> np.ndarray:
         """How much more accuracy `factor` times the images bring, (draws,); one per resampled fit.
 
-        The doubt of the model grows with the distance, as in `band`.
+        From the largest size measured, or from `now` images per class. The doubt of the model
+        grows with the distance from what was measured, as in `band`.
         """
-        now, then = self._errors(factor)
-        return now - then
+        begin = 1.0 if now is None else now / self.now
+        return self._error(begin) - self._error(begin * factor)
 
     def ratio(self, factor: float) -> np.ndarray:
         """What of the error is left with `factor` times the images, (draws,)."""
-        now, then = self._errors(factor)
-        return np.minimum(then / np.maximum(now, 1e-6), 1)
+        return np.minimum(self._error(factor) / np.maximum(self._error(1), 1e-6), 1)
 
-    def _errors(self, factor: float) -> tuple[np.ndarray, np.ndarray]:
-        """Each draw's error now and with `factor` times the images."""
+    def _error(self, factor: float) -> np.ndarray:
+        """Each draw's error with `factor` times the images."""
         alpha, eta, gamma, miss = self.draws
-        now = alpha + eta * self.now**gamma
-        then = (alpha + eta * (self.now * factor) ** gamma) * miss ** _beyond(factor)
-        return np.clip(now, 0, 1), np.clip(then, 0, 1)
+        return np.clip((alpha + eta * (self.now * factor) ** gamma) * miss ** _beyond(factor), 0, 1)
 
     def band(self, per_class: np.ndarray | float) -> np.ndarray:
         """Low and high end of the accuracy's nominal 90 % interval, (2, *shape of per_class)."""
