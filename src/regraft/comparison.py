@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
-from regraft.jobs import Job, planned_jobs, read_answers, read_jobs, swept
+from regraft.jobs import Job, planned_jobs, probes_in, read_answers, read_jobs, swept
 from regraft.selection import select
 from regraft.statistics import LEVEL, Answers, Comparison, Repeat, Scores, Verdict, interval, judge
 
@@ -132,8 +132,10 @@ def read_sweep(
     and for a key or value that no job has.
     """
     jobs = select(read_jobs(folder), where or {}, by)
-    keys = swept(jobs)
-    cells = cells_of(jobs, keys, by)
+    # What chose the others is no rival of theirs.
+    rivals = jobs if where or by else [job for job in jobs if job.number >= probes_in(folder)]
+    keys = swept(rivals)
+    cells = cells_of(rivals, keys, by)
     planned = None if where else planned_jobs(folder)
     return Sweep(
         folder, tuple(jobs), tuple(dict.fromkeys([*by, *keys])), tuple(cells), planned, tuple(by)

@@ -32,6 +32,7 @@ from regraft import (
     memory,
     optim,
     outputs,
+    probe,
     summary,
     tracking,
 )
@@ -45,6 +46,7 @@ from regraft.errors import RegraftError
 from regraft.masking import masked
 from regraft.paths import write_whole
 from regraft.plan import drop_unread, graft
+from regraft.probe import Probe
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
 
@@ -134,6 +136,9 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     once, computed = features.compute(caching, once, backbone, images, trainer, watch)
     record.add(plan=plan.rows(backbone, ratios, cached=once.stages), features=once.reason)
     collect.refuse_unless_cached(strategy, plan, once.reason, computed)
+    if isinstance(strategy, Probe):
+        found = probe.answer(strategy, backbone, images, computed, once.reason, folder)
+        record.add(scores=found)
 
     # Train, on what was computed once or on the images.
     classifier = Classifier(

@@ -28,7 +28,7 @@ from regraft.errors import RegraftError
 # What a file of others may set of the node `hydra`: how a search goes, and what a job asks for.
 ALLOWED = {
     "sweeper": "params search_space n_trials n_jobs direction study_name max_batch_size "
-    "max_failure_rate sampler",
+    "max_failure_rate sampler finalists published",
     "launcher": "n_jobs verbose timeout pre_dispatch batch_size timeout_min cpus_per_task "
     "gpus_per_node tasks_per_node mem_gb nodes name partition qos comment constraint exclude gres "
     "cpus_per_gpu gpus_per_task mem_per_gpu mem_per_cpu account signal_delay_s max_num_timeout "

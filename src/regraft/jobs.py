@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from regraft.paths import SWEEP
 from regraft.statistics import Answers, Repeat
 
 NO_RESULT = "no result was written: the job is still running, or it was killed"
+PROBED = "probe.csv"  # of strategy=probe: which training images were told right
 # Asked first when nobody wrote down what was swept: these say why the other choices differ.
 FIRST = ("quadrant", "data", "backbone", "strategy")
 
@@ -45,7 +46,9 @@ class Job:
     cost: Mapping[str, Any]
     data: Mapping[str, Any]
     forecast: str | None  # in words
-    advice: Mapping[str, Any]  # of strategy=auto, else {}
+    advice: Mapping[str, Any] = field(default_factory=dict)  # of strategy=auto
+    scores: Mapping[str, Any] = field(default_factory=dict)  # of the features, by strategy=probe
+    backbone: str | None = None  # timm's name
 
     @property
     def repeat(self) -> Repeat | None:
@@ -84,6 +87,15 @@ def planned_jobs(folder: Path) -> int | None:
     return count if isinstance(count, int) else None
 
 
+def probes_in(folder: Path) -> int:
+    """How many of a sweep's first jobs are probes by which it chose the others (finalists.py)."""
+    try:
+        then = json.loads((folder / SWEEP).read_text())["then"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return len(then) if isinstance(then, list) else 0
+
+
 def read_job(folder: Path) -> Job:
     """One job, whatever is left of it."""
     record, error = load_result(folder / "result.json")
@@ -120,6 +132,8 @@ def read_job(folder: Path) -> Job:
         data=table(record, "data"),
         forecast=forecast_words(table(record, "forecast")),
         advice=table(record, "advice"),
+        scores=table(record, "scores"),
+        backbone=record.get("backbone"),
     )
 
 

@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import beside, hydra_loader, rank, searchpath, sweep, trust
+from regraft import beside, finalists, hydra_loader, rank, searchpath, sweep, trust
 from regraft.command import overrides_first
 from regraft.complaints import explain
 from regraft.errors import RegraftError
@@ -180,6 +180,7 @@ def guard(main: Callable[[], Any]) -> None:
     try:
         sys.argv[1:] = overrides_first(trust.from_words([*sys.argv[1:], *own]))
         hydra_loader.install()
+        finalists.register()
         # Hydra appends the same folder once more, which is asked last and so never.
         searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
         main()

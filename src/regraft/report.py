@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regraft import regret
+from regraft import regret, shortlist
 from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.figures import pareto, quadrants
 from regraft.paths import write_whole
+from regraft.ranking import Ranking
+from regraft.ranking import read as read_ranking
 from regraft.tables import (
     ONE_SEED,
     csv_table,
@@ -34,24 +36,30 @@ class Report:
 
     sweep: Sweep
     files: tuple[Path, ...]
+    ranking: Ranking | None = None
 
 
 def report(folder: Path) -> Report:
     """Read every job of a sweep; write sweep.csv, sweep.md and, for several quadrants,
-    quadrants.png.
+    quadrants.png; of a ranking of backbones backbones.csv and backbones.png.
 
     Raises RegraftError if the folder is no sweep or cannot be written to.
     """
-    sweep = read_sweep(folder)
+    sweep, ranking = read_sweep(folder), read_ranking(folder)
     try:
         regret.record(sweep)
         pictures = [*draw_quadrants(sweep), *draw_pareto(sweep)]
-        texts = {"sweep.csv": csv_table(sweep), "sweep.md": markdown(sweep, pictures)}
+        texts = {"sweep.csv": csv_table(sweep)}
+        if ranking:
+            pictures.insert(0, shortlist.draw(ranking, folder / "backbones.png"))
+            texts["backbones.csv"] = shortlist.csv_table(ranking)
+        first = shortlist.markdown(ranking) if ranking else ()
+        texts["sweep.md"] = markdown(sweep, pictures, first)
         for name, text in texts.items():
             write_whole(folder / name, text.encode("utf-8", "replace"))
     except OSError as error:
         raise RegraftError(f"cannot write the report into {folder}: {error.strerror}") from error
-    return Report(sweep, (*(folder / name for name in texts), *pictures))
+    return Report(sweep, (*(folder / name for name in texts), *pictures), ranking)
 
 
 def of_some(folder: Path, *, where: Mapping[str, str], by: Sequence[str]) -> Report:
@@ -66,6 +74,8 @@ def show(made: Report, console: Console) -> None:
     """Print a table and a verdict per cell, the failed jobs, and where the files are."""
     sweep = made.sweep
     console.print(Text(sweep.summary))
+    if made.ranking:
+        shortlist.show(made.ranking, console)
     for cell in sweep.cells:
         console.print(Text(f"\n{heading(cell)}", style="bold"))
         console.print(cell_table(cell, sweep.contender))

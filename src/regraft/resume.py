@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from regraft import launch, searchpath, sweep
+from regraft import finalists, launch, searchpath, sweep
 from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError, did_you_mean
 from regraft.hydra_loader import refuse_word
@@ -78,28 +78,46 @@ def _go_on_with_sweep(folder: Path, only: int | None) -> None:
     if only is not None and only >= count:
         raise RegraftError(f"{shown(folder)}: there is no job {only}, but 0 to {count - 1}")
     numbers = range(count) if only is None else [only]
-    left = [n for n in numbers if result_of(folder / str(n)).get("status") != "finished"]
-    if not left:
+    left = _unfinished(folder, numbers)
+    due = [] if left or only is not None else _second_round(folder, plan)
+    if not left and not due:
         what = f"all {len(numbers)} jobs have" if only is None else f"job {only} has"
         print(f"{shown(folder)}: {what} finished: nothing to do")
         return
-    print(f"{shown(folder)}: {len(left)} of {len(numbers)} jobs to finish")
+    print(f"{shown(folder)}: {len(left or due)} of {len(numbers) + len(due)} jobs to finish")
     with held(folder):
         (folder / SWEEP).touch()  # from here on, it is measured how long a job takes
         sweep.started.append(folder)
         words = [*_lasting(plan["words"]), "hydra.mode=MULTIRUN"]
         launcher, at_once = _launcher(
-            folder, [*words, f"hydra.sweep.dir={_quoted(folder)}"], len(left)
+            folder, [*words, f"hydra.sweep.dir={_quoted(folder)}"], len(left or due)
         )
-        stopped: list[Exception] = []
-        for first, last in _ranges(left, at_once):
-            jobs = [[*plan["overrides"][n], "resume=auto"] for n in range(first, last + 1)]
-            try:
-                launcher.launch(jobs, initial_job_idx=first)
-            except Exception as error:  # of a job that has died; the others are to go on
-                stopped.append(error)
-        if stopped:
-            raise stopped[0]
+        _launch(launcher, plan, left or due, at_once)
+        if left and only is None:
+            _launch(launcher, plan, _second_round(folder, plan), at_once)
+
+
+def _unfinished(folder: Path, numbers: Iterable[int]) -> list[int]:
+    return [n for n in numbers if result_of(folder / str(n)).get("status") != "finished"]
+
+
+def _second_round(folder: Path, plan: dict[str, Any]) -> list[int]:
+    """The numbers of the jobs that follow from the probes of a ranking, if they are new."""
+    before = len(plan["overrides"])
+    plan["overrides"] += finalists.second_round(folder, plan)
+    return [*range(before, len(plan["overrides"]))]
+
+
+def _launch(launcher: Any, plan: dict[str, Any], left: list[int], at_once: int | None) -> None:
+    stopped: list[Exception] = []
+    for first, last in _ranges(left, at_once):
+        jobs = [[*plan["overrides"][n], "resume=auto"] for n in range(first, last + 1)]
+        try:
+            launcher.launch(jobs, initial_job_idx=first)
+        except Exception as error:  # of a job that has died; the others are to go on
+            stopped.append(error)
+    if stopped:
+        raise stopped[0]
 
 
 def _plan(folder: Path) -> dict[str, Any]:
@@ -109,7 +127,7 @@ def _plan(folder: Path) -> dict[str, Any]:
         return dict(json.loads(text))
     config: Any = OmegaConf.load(folder / "multirun.yaml")  # Hydra's own, with the secrets
     words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
-    return {"words": words, "overrides": sweep.planned(config)}
+    return {"words": words} | sweep.plan_of(config)
 
 
 def _launcher(folder: Path, words: list[str], jobs: int) -> tuple[Any, int | None]:

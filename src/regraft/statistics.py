@@ -190,6 +190,34 @@ def compare(best: Scores, other: Scores) -> Comparison:
     return Comparison(behind, max(known) if known else 1.0, 1.0 if images is None else images)
 
 
+def paired(first: Scores, second: Scores) -> tuple[float, float] | None:
+    """The 95 % interval of how much better the first is: over the test images that both were asked
+    about, with each seed's answers averaged, and with several seeds at least as wide as over them.
+
+    One image is added to each kind of disagreement, so that few images, or none on which they
+    differ, are no certainty (Bonett and Price 2012). None if the answers cannot be paired.
+    """
+    repeats = sorted(first.acc.keys() & second.acc.keys())
+    pairs = [(first.answers.get(r), second.answers.get(r)) for r in repeats]
+    if not pairs or any(not a or not b or a.images != b.images for a, b in pairs):
+        return None
+    parts: dict[str, list[np.ndarray]] = {}
+    for a, b in pairs:
+        if a and b:
+            parts.setdefault(a.images, []).append(a.correct.astype(float) - b.correct)
+    each = np.concatenate([*(np.mean(of_fold, axis=0) for of_fold in parts.values()), [1.0, -1.0]])
+    n, z = len(each), float(stats.norm.ppf((1 + LEVEL) / 2))
+    middle, half = float(each.mean()), z * float(each.std()) / math.sqrt(n)
+    low, high = middle - half, middle + half
+    differences = independent({r: first.acc[r] - second.acc[r] for r in repeats})
+    if len(differences) > 1:
+        t = float(stats.t.ppf((1 + LEVEL) / 2, len(differences) - 1))
+        mean = float(np.mean(differences))
+        half = t * float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+        low, high = min(low, mean - half), max(high, mean + half)
+    return max(-1.0, low), min(1.0, high)
+
+
 def judge(contenders: Sequence[Scores]) -> Verdict:
     """Winner or tie: the best mean wins if it is better than every other one at 5 % (Holm over
     these comparisons); otherwise it ties with those it cannot be told apart from.

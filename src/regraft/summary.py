@@ -74,6 +74,13 @@ def show_result(console: Console, record: Record) -> None:
         found = "found" if cost["cache"] == "hit" else "computed"
         size, less = decimal(cost["cache_bytes"]), max(0.0, cost["saved_s"])
         lines["features"] = f"{found} ({size}), which saved about {less:.1f} s of forward passes"
+    if asked := result["scores"]:
+        lines["probe"] = (
+            f"{asked['linear']['acc']:.3f} ({asked['linear']['low']:.3f} to "
+            f"{asked['linear']['high']:.3f}) of {asked['images']:,} training images, "
+            f"cross-validated; kNN {asked['neighbours']['acc']:.3f}, LogME {asked['logme']:.3f}, "
+            f"H-score {asked['hscore']:.2f}, majority class {asked['majority']:.3f}"
+        )
     if result["forecast"]:
         lines["forecast"] = result["forecast"]["words"]
     if record.run is not None and record.run.settings.mode != "disabled":

@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import search, searchpath
+from regraft import finalists, search, searchpath
 from regraft.beside import in_our_processes, is_search, kind, threads_each
 from regraft.interrupt import pass_on
 from regraft.lock import held, is_held
@@ -47,14 +47,13 @@ class SweepProgress(Callback):
         if is_search(config.hydra):
             search.prepare(config)
         try:
-            jobs, overrides = count_jobs(config), planned(config)
+            plan = plan_of(config)
         except Exception:  # what cannot be counted cannot be swept, as Hydra is about to say
             return
         _held.enter_context(held(folder))
         words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
-        plan = {"jobs": jobs, "words": words, "overrides": overrides}
-        write_whole(folder / SWEEP, json.dumps(masked(plan)).encode())
-        begin(config, jobs)
+        write_whole(folder / SWEEP, json.dumps(masked({"words": words} | plan)).encode())
+        begin(config, plan["jobs"])
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -105,6 +104,16 @@ def begin(config: DictConfig, jobs: int | None) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     with suppress(HydraException):  # a wrong word; the first job will say it
         searchpath.say_what_is_replaced(config.hydra, each_value_once(config))
+
+
+def plan_of(config: DictConfig) -> dict[str, Any]:
+    """How many jobs there will be, their words by number, and of a ranking what follows from them.
+
+    See `count_jobs` and `planned` for what is None, and finalists.plan_of.
+    """
+    if finalists.is_ranking(config.hydra):
+        return finalists.plan_of(_overrides(config), config.hydra.sweeper.finalists)
+    return {"jobs": count_jobs(config), "overrides": planned(config)}
 
 
 def planned(config: DictConfig) -> list[list[str]] | None:

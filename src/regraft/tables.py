@@ -26,6 +26,7 @@ METHOD = (
 ALT = {  # what the pictures show
     "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
     "pareto": "Accuracy over seconds, images and parameters",
+    "backbones": "Probe and measured accuracy of each backbone, and its parameters",
 }
 ONE_SEED = "one seed: interval over test images only"
 METRICS = ("val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1", "test/ece")
@@ -71,8 +72,9 @@ def columns(first: Sequence[str], records: Iterable[Any]) -> list[str]:
     return [*(key for key in first if key in found), *sorted(found - set(first))]
 
 
-def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
-    """sweep.md: a table per cell, verdicts in sentences, failed jobs with their errors."""
+def markdown(sweep: Sweep, pictures: Sequence[Path], first: Sequence[str] = ()) -> str:
+    """sweep.md: lines that come `first`, a table per cell, verdicts in sentences, failed jobs with
+    their errors."""
     names = {job.choices.get("sweep") for job in sweep.jobs} - {None}
     lines = [
         f"# Sweep{f': {escape(names.pop())}' if len(names) == 1 else ''}",
@@ -81,6 +83,7 @@ def markdown(sweep: Sweep, pictures: Sequence[Path]) -> str:
     ]
     for path in pictures:
         lines += ["", f"![{ALT[path.stem.partition('-')[0]]}]({path.name})"]
+    lines += first
     if sweep.textbook:
         lines += ["", f"**{sweep.textbook}**"]
     for cell in sweep.cells:

@@ -304,6 +304,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "best_epoch": None,
         "forecast": None,
         "advice": None,
+        "scores": None,
         "wandb": None,
         "versions": versions(),
         "machine": {},

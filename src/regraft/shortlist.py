@@ -1,0 +1,162 @@
+"""A ranking of backbones as text (terminal, sweep.md, backbones.csv) and as a picture."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from regraft.escaping import in_csv, printable
+from regraft.escaping import in_markdown as escape
+from regraft.figures import backbones
+from regraft.ranking import SCORES, Candidate, Ranking, Regret
+from regraft.tables import markdown_row, spread
+
+HEAD = (
+    "backbone",
+    "probe",
+    "95 % interval",
+    "kNN",
+    "LogME",
+    "H-score",
+    "ImageNet top-1, %",
+    "parameters",
+    "",
+    "trained: test",
+    "95 % interval",
+)
+REGRETS = ("score", "its first choice", "test accuracy lost, points", "95 % interval", "")
+NO_ANSWER = (
+    "The probe chose who was trained; what was not trained, nobody knows. None of the scores is an "
+    "answer by itself: docs/backbones.md says what each is."
+)
+
+
+def show(ranking: Ranking, console: Console) -> None:
+    """Print the candidates, each score's regret, and what that means."""
+    rows = [cells(ranking, one) for one in ranking.candidates]
+    console.print(_table("Backbones, the best probe first", HEAD, rows))
+    if len(ranking.trained) > 1:
+        lost = [regret_cells(one) for one in ranking.regrets]
+        console.print(_table("What following each score has cost", REGRETS, lost))
+    console.print(Text(printable(ranking.sentence), style="bold"))
+    console.print(Text(NO_ANSWER, style="dim"))
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(text)) for text in row))
+    return table
+
+
+def markdown(ranking: Ranking) -> list[str]:
+    """The same as lines of sweep.md."""
+    lines = ["", "## Which backbone?", ""]
+    lines += _markdown_table(HEAD, [cells(ranking, one) for one in ranking.candidates])
+    if len(ranking.trained) > 1:
+        lost = [regret_cells(one) for one in ranking.regrets]
+        lines += ["", "What following each score has cost, of those that were trained:", ""]
+        lines += _markdown_table(REGRETS, lost)
+    return [*lines, "", escape(ranking.sentence), "", NO_ANSWER]
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return [markdown_row(row) for row in (head, rule, *([escape(t) for t in r] for r in rows))]
+
+
+def cells(ranking: Ranking, one: Candidate) -> list[str]:
+    """A candidate's row as text."""
+    if not one.asked:
+        return [one.name, "failed", *[""] * (len(HEAD) - 2)]
+    linear, values = one.scores["linear"], {name: value(one) for name, value in SCORES.items()}
+    test = one.trained
+    return [
+        one.name,
+        f"{linear['acc']:.3f}",
+        f"{linear['low']:.3f} to {linear['high']:.3f}",
+        f"{values['kNN']:.3f}",
+        f"{values['LogME']:.3f}",
+        f"{values['H-score']:.2f}",
+        one.published if isinstance(one.published, str) else f"{one.published:.1f}",
+        f"{values['parameters']:,}",
+        mark(ranking, one),
+        "" if not test else f"{test.scores.mean:.3f}" if test.scores else "failed",
+        spread(test) if test else "",
+    ]
+
+
+def mark(ranking: Ranking, one: Candidate) -> str:
+    """Whether the probe puts a candidate first, or cannot tell it from the first."""
+    verdict = ranking.by_probe
+    if not verdict or one.name not in verdict.winners:
+        return ""
+    return "first" if one.name == verdict.best else "tie"
+
+
+def regret_cells(one: Regret) -> list[str]:
+    """What a score's first choice has cost, as text."""
+    if one.behind is None:
+        return [one.score, "none", "", "", one.why]
+    low, high = one.interval or (None, None)
+    between = "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
+    verdict = "" if one.behind else "the best that was trained"
+    if one.behind:
+        verdict = "cannot be told from the best" if one.tie else "worse than the best"
+    return [one.score, one.choice or "", f"{100 * one.behind:.1f}", between, verdict]
+
+
+def csv_table(ranking: Ranking) -> str:
+    """backbones.csv: a row per candidate, failed ones with their error."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    probe = ["probe_low", "probe_high", "probe_verdict", "probe_p", "test_acc", "test_low"]
+    writer.writerow(["backbone", "name", *SCORES, *probe, "test_high", "error"])
+    for one in ranking.candidates:
+        linear, test = one.scores.get("linear", {}), one.trained
+        low, high = (test.interval if test else None) or (None, None)
+        compared = ranking.by_probe.comparisons.get(one.name) if ranking.by_probe else None
+        scores: dict[str, Any] = {name: value(one) for name, value in SCORES.items()}
+        scores["ImageNet top-1"] = one.published  # or why there is none
+        row = [one.name, one.probe.backbone, *scores.values(), linear.get("low")]
+        row += [linear.get("high"), mark(ranking, one), compared.p if compared else None]
+        row += [test.scores.mean if test and test.scores else None, low, high, one.probe.error]
+        writer.writerow(in_csv(printable(v) if isinstance(v, str) else v) for v in row)
+    return text.getvalue()
+
+
+def draw(ranking: Ranking, path: Path) -> Path:
+    """backbones.png."""
+    bars = []
+    for one in ranking.candidates:
+        linear, test = one.scores.get("linear"), one.trained
+        measured = test.scores.mean if test and test.scores else None
+        winners = ranking.by_test.winners if ranking.by_test else ()
+        bars.append(
+            backbones.Bar(
+                printable(one.name),
+                (linear["acc"], linear["low"], linear["high"]) if linear else None,
+                (measured, *(test.interval or (measured, measured)))
+                if test and measured is not None
+                else None,
+                one.scores.get("params"),
+                test.mean("cost", "wall_s") if test else None,
+                mark(ranking, one),
+                len(ranking.trained) > 1 and one.name in winners,
+                "failed" if not linear else "",
+            )
+        )
+    backbones.draw(bars, path, images=_images(ranking))
+    return path
+
+
+def _images(ranking: Ranking) -> int:
+    return max((one.scores.get("images", 0) for one in ranking.candidates), default=0)
