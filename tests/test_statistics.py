@@ -12,6 +12,7 @@ from regraft.statistics import (
     judge,
     mcnemar,
     over_seeds,
+    paired,
     paired_t,
     two_proportions,
     wilson,
@@ -217,3 +218,38 @@ def test_seven_equal_contenders_have_a_loser_in_no_more_than_one_sweep_of_twenty
     design = {"images": 1000, "seeds": 1, "alike": 0.0}
     ties = sum(len(judge(of_sweep(rng, [0.85] * 7, **design)).winners) == 7 for _ in range(300))
     assert ties / 300 > 0.93  # 0.89 without the correction for all pairs
+
+
+def contender(*correct):
+    told = {(-1, seed): answers(one) for seed, one in enumerate(correct)}
+    return Scores("x", {key: one.correct.mean() for key, one in told.items()}, 9, told)
+
+
+def test_the_interval_of_a_difference_is_bonett_and_prices():
+    both, first, second, neither = [1, 1], [1, 0], [0, 1], [0, 0]
+    table = np.array([both] * 50 + [first] * 12 + [second] * 4 + [neither] * 14).T
+    low, high = paired(contender(table[0]), contender(table[1]))
+    p12, p21 = 13 / 82, 5 / 82
+    half = stats.norm.ppf(0.975) * np.sqrt((p12 + p21 - (p12 - p21) ** 2) / 82)
+    assert (low, high) == pytest.approx((p12 - p21 - half, p12 - p21 + half))
+
+
+def test_the_interval_of_a_difference_holds_the_truth():
+    rng, held = np.random.default_rng(0), 0
+    grid = (np.arange(10_000) + 0.5) / 10_000
+    truth = np.diff([stats.norm.cdf((bound - grid) / 0.2).mean() for bound in (0.6, 0.7)])[0]
+    for _ in range(300):
+        easy = rng.random(120)  # what one finds hard, so does the other
+        first, second = (easy + rng.normal(0, 0.2, 120) < bound for bound in (0.7, 0.6))
+        low, high = paired(contender(first), contender(second))
+        held += low < truth < high
+    assert held / 300 > 0.92
+
+
+def test_seeds_that_differ_widen_the_interval_and_other_images_give_none():
+    first, second = np.arange(100) < 80, np.arange(100) < 60
+    alike = paired(contender(first, first), contender(second, second))
+    apart = paired(contender(first, first), contender(second, first))
+    assert apart[1] - apart[0] > 2 * (alike[1] - alike[0])
+    other = Scores("y", {(-1, 0): 0.6}, 100, {(-1, 0): answers(second, "others")})
+    assert paired(contender(first), other) is None

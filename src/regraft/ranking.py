@@ -152,12 +152,16 @@ def asked(job: Job, name: str = "") -> Scores | None:
     )
 
 
-def first_choice(score: str, candidates: Sequence[Candidate]) -> Candidate | None:
-    """Whom a score puts first; None where it does not know every one of them."""
+def first_choice(score: str, candidates: Sequence[Candidate]) -> Candidate | str:
+    """Whom a score puts first; in words why it puts nobody there."""
     values = [SCORES[score](one) for one in candidates]
-    if not candidates or any(value is None for value in values):
-        return None
-    return max(candidates, key=lambda one: SCORES[score](one) or -math.inf)
+    for one, value in zip(candidates, values, strict=True):
+        if value is None:
+            why = one.published if score == "ImageNet top-1" else "not known"
+            return f"{one.name}: {why}"
+    first = max(value for value in values if value is not None)
+    chosen = [one for one, value in zip(candidates, values, strict=True) if value == first]
+    return chosen[0] if len(chosen) == 1 else f"the same of {_list([c.name for c in chosen])}"
 
 
 def _regret(score: str, candidates: Sequence[Candidate], verdict: Verdict | None) -> Regret:
@@ -165,10 +169,8 @@ def _regret(score: str, candidates: Sequence[Candidate], verdict: Verdict | None
     if verdict is None or len(trained) < 2:
         return Regret(score, None, why="fewer than two were trained")
     choice = first_choice(score, trained)
-    if choice is None:
-        unknown = next(one for one in trained if SCORES[score](one) is None)
-        why = unknown.published if score == "ImageNet top-1" else "not known"
-        return Regret(score, None, why=f"{unknown.name}: {why}")
+    if isinstance(choice, str):
+        return Regret(score, None, why=choice)
     if choice.name == verdict.best:
         return Regret(score, choice.name, 0.0)
     rows = {one.name: one.trained.scores for one in trained if one.trained}
@@ -226,14 +228,12 @@ def _read_answers(path: Path) -> Answers | None:
 
 
 def _name(job: Job, keys: Sequence[str]) -> str:
-    """A candidate in few words: the option, and what else tells it from the others."""
-    parts = [
-        job.setting(key)
-        if key == "backbone" or len(keys) == 1
-        else f"{key.removeprefix('backbone.')}={job.setting(key)}"
+    """A candidate in few words: the option or timm's name, and what else tells it from others."""
+    named = ("backbone", "backbone.name")
+    return ", ".join(
+        f"{'' if key in named else key.removeprefix('backbone.') + '='}{job.setting(key)}"
         for key in keys
-    ]
-    return ", ".join(parts)
+    )
 
 
 def _acc(one: Candidate, probe: str) -> float | None:

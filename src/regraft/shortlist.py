@@ -15,43 +15,63 @@ from regraft.escaping import in_csv, printable
 from regraft.escaping import in_markdown as escape
 from regraft.figures import backbones
 from regraft.ranking import SCORES, Candidate, Ranking, Regret
-from regraft.tables import markdown_row, spread
+from regraft.tables import markdown_row
 
 HEAD = (
     "backbone",
     "probe",
-    "95 % interval",
+    "95 %",
+    "",
     "kNN",
     "LogME",
     "H-score",
-    "ImageNet top-1, %",
-    "parameters",
-    "",
-    "trained: test",
-    "95 % interval",
+    "ImageNet",
+    "params",
+    "test",
 )
-REGRETS = ("score", "its first choice", "test accuracy lost, points", "95 % interval", "")
+PARTS = {
+    "The probe decides who is trained; test: what training it gave": (0, 1, 2, 3, 9),
+    "What else is said of them": (0, 4, 5, 6, 7, 8),
+}
+REGRETS = ("score", "its first choice", "points lost", "95 %", "")
 NO_ANSWER = (
-    "The probe chose who was trained; what was not trained, nobody knows. None of the scores is an "
-    "answer by itself: docs/backbones.md says what each is."
+    "What was not trained, nobody knows, and the probe chose who was: that favours it. None of the "
+    "scores is an answer by itself (docs/backbones.md)."
 )
 
 
 def show(ranking: Ranking, console: Console) -> None:
     """Print the candidates, each score's regret, and what that means."""
     rows = [cells(ranking, one) for one in ranking.candidates]
-    console.print(_table("Backbones, the best probe first", HEAD, rows))
+    for title, columns in PARTS.items():  # the whole is wider than a terminal
+        head, *part = ([row[column] for column in columns] for row in (HEAD, *rows))
+        console.print()
+        console.print(_table(title, head, part))
     if len(ranking.trained) > 1:
+        console.print()
         lost = [regret_cells(one) for one in ranking.regrets]
-        console.print(_table("What following each score has cost", REGRETS, lost))
-    console.print(Text(printable(ranking.sentence), style="bold"))
+        console.print(
+            _table(
+                "Test accuracy lost by following each score, among those that were trained",
+                REGRETS,
+                lost,
+            )
+        )
+    console.print(Text(f"\n{printable(ranking.sentence)}", style="bold"))
     console.print(Text(NO_ANSWER, style="dim"))
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.show_edge, table.padding = False, (0, 1, 0, 0)
+    for name in head:
+        in_words = name in ("backbone", "score", "its first choice", "")
+        table.add_column(
+            name,
+            justify="left" if in_words else "right",
+            no_wrap=name not in ("backbone", "its first choice", ""),
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(printable(text)) for text in row))
     return table
@@ -63,7 +83,11 @@ def markdown(ranking: Ranking) -> list[str]:
     lines += _markdown_table(HEAD, [cells(ranking, one) for one in ranking.candidates])
     if len(ranking.trained) > 1:
         lost = [regret_cells(one) for one in ranking.regrets]
-        lines += ["", "What following each score has cost, of those that were trained:", ""]
+        lines += [
+            "",
+            "Test accuracy lost by following each score, among those that were trained:",
+            "",
+        ]
         lines += _markdown_table(REGRETS, lost)
     return [*lines, "", escape(ranking.sentence), "", NO_ANSWER]
 
@@ -82,15 +106,14 @@ def cells(ranking: Ranking, one: Candidate) -> list[str]:
     return [
         one.name,
         f"{linear['acc']:.3f}",
-        f"{linear['low']:.3f} to {linear['high']:.3f}",
+        f"{linear['low']:.2f}–{linear['high']:.2f}",
+        mark(ranking, one),
         f"{values['kNN']:.3f}",
         f"{values['LogME']:.3f}",
         f"{values['H-score']:.2f}",
         one.published if isinstance(one.published, str) else f"{one.published:.1f}",
-        f"{values['parameters']:,}",
-        mark(ranking, one),
+        f"{(values['parameters'] or 0) / 1e6:.3g}M",
         "" if not test else f"{test.scores.mean:.3f}" if test.scores else "failed",
-        spread(test) if test else "",
     ]
 
 
@@ -107,10 +130,8 @@ def regret_cells(one: Regret) -> list[str]:
     if one.behind is None:
         return [one.score, "none", "", "", one.why]
     low, high = one.interval or (None, None)
-    between = "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
-    verdict = "" if one.behind else "the best that was trained"
-    if one.behind:
-        verdict = "cannot be told from the best" if one.tie else "worse than the best"
+    between = "" if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
+    verdict = "tie" if one.tie else "worse" if one.behind else "the best"
     return [one.score, one.choice or "", f"{100 * one.behind:.1f}", between, verdict]
 
 

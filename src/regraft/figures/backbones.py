@@ -86,8 +86,8 @@ def _costs(axes: Axes, bars: Sequence[Bar]) -> None:
     for row, (bar, width) in enumerate(zip(bars, millions, strict=True)):
         if bar.params:
             text = f" {width:.3g} M"
-            text += f", trained in {bar.seconds:.0f} s" if bar.seconds is not None else ""
+            text += f", {bar.seconds:.0f} s to train" if bar.seconds is not None else ""
             axes.text(width, row, text, va="center", fontsize=8)
-    axes.set_xlim(0, 1.75 * max([*millions, 1e-9]))
+    axes.set_xlim(0, 1.9 * max([*millions, 1e-9]))
     axes.set_xlabel("parameters, millions", fontsize=8)
     axes.tick_params(labelsize=8, left=False)
