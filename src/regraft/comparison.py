@@ -132,10 +132,10 @@ def read_sweep(
     and for a key or value that no job has.
     """
     jobs = select(read_jobs(folder), where or {}, by)
-    # What chose the others is no rival of theirs.
-    rivals = jobs if where or by else [job for job in jobs if job.number >= probes_in(folder)]
-    keys = swept(rivals)
-    cells = cells_of(rivals, keys, by)
+    # What chose the others is no rival of theirs, but says what the sweep was over.
+    first = 0 if where or by else probes_in(folder)
+    keys = swept([job for job in jobs if job.number < first] or jobs)
+    cells = cells_of([job for job in jobs if job.number >= first], keys, by)
     planned = None if where else planned_jobs(folder)
     return Sweep(
         folder, tuple(jobs), tuple(dict.fromkeys([*by, *keys])), tuple(cells), planned, tuple(by)

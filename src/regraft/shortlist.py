@@ -34,10 +34,8 @@ PARTS = {
     "What else is said of them": (0, 4, 5, 6, 7, 8),
 }
 REGRETS = ("score", "its first choice", "points lost", "95 %", "")
-NO_ANSWER = (
-    "What was not trained, nobody knows, and the probe chose who was: that favours it. None of the "
-    "scores is an answer by itself (docs/backbones.md)."
-)
+NO_ANSWER = "None of the scores is an answer by itself (docs/backbones.md)."
+CHOSEN = "What was not trained, nobody knows, and the probe chose who was: that favours it. "
 
 
 def show(ranking: Ranking, console: Console) -> None:
@@ -58,7 +56,7 @@ def show(ranking: Ranking, console: Console) -> None:
             )
         )
     console.print(Text(f"\n{printable(ranking.sentence)}", style="bold"))
-    console.print(Text(NO_ANSWER, style="dim"))
+    console.print(Text(caveat(ranking), style="dim"))
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -89,7 +87,7 @@ def markdown(ranking: Ranking) -> list[str]:
             "",
         ]
         lines += _markdown_table(REGRETS, lost)
-    return [*lines, "", escape(ranking.sentence), "", NO_ANSWER]
+    return [*lines, "", escape(ranking.sentence), "", caveat(ranking)]
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -115,6 +113,12 @@ def cells(ranking: Ranking, one: Candidate) -> list[str]:
         f"{(values['parameters'] or 0) / 1e6:.3g}M",
         "" if not test else f"{test.scores.mean:.3f}" if test.scores else "failed",
     ]
+
+
+def caveat(ranking: Ranking) -> str:
+    """What the numbers do not say."""
+    probed = [one for one in ranking.candidates if one.asked]
+    return (CHOSEN if len(ranking.trained) < len(probed) else "") + NO_ANSWER
 
 
 def mark(ranking: Ranking, one: Candidate) -> str:
