@@ -8,6 +8,7 @@ from omegaconf import OmegaConf, open_dict
 
 from regraft import auto
 from regraft.advice.recommend import Choice
+from regraft.config import build
 from regraft.errors import RegraftError
 from regraft.experiment import run
 
@@ -55,6 +56,15 @@ def test_a_sweep_over_strategies_has_not_chosen_one(tmp_path):
     assert [choice.words for choice in auto._open(CHOICES)][:2] == [
         "strategy=finetune",
         "head=linear",
+    ]
+
+
+def test_another_strategy_is_followed_for_as_many_steps(tmp_path):
+    cfg = composed(tmp_path, "strategy=auto", "strategy.instead=scratch", "data.per_class=5")
+    made = auto._instead(build(cfg.strategy), cfg)
+    assert [choice.words.split()[0] for choice in made] == [
+        "strategy=scratch",
+        "trainer.max_epochs=400",
     ]
 
 

@@ -19,8 +19,8 @@ from regraft.advice import floors
 from regraft.advice.advise import ADVICE, PICTURE, show
 from regraft.advice.advise import advise as write_advice
 from regraft.advice.measure import Auto
-from regraft.advice.recommend import Choice
-from regraft.config import check
+from regraft.advice.recommend import Choice, length
+from regraft.config import build, check
 from regraft.data.images import Watch
 from regraft.progress import watched
 from regraft.provenance import composed, key_of, origin, words_of
@@ -60,12 +60,17 @@ def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictCo
         if record.earlier.get("advice"):
             record.add(advice=record.earlier["advice"])
         return cfg
-    made = write_advice(cfg, record.job.folder, partial(watched, console))
-    show(made, record.job.folder, console)
-    taken = _open(made.choices)
-    record.add(advice=made.as_dict() | {"choices": [vars(choice) for choice in taken]})
-    decided, choices = _composed(taken)
-    record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
+    strategy: Auto = build(cfg.strategy)
+    if strategy.instead:
+        decided, choices = _composed(_open(_instead(strategy, cfg)))
+        record.add(choices=choices, strategy={"name": choices["strategy"]})
+    else:
+        made = write_advice(cfg, record.job.folder, partial(watched, console))
+        show(made, record.job.folder, console)
+        taken = _open(made.choices)
+        record.add(advice=made.as_dict() | {"choices": [vars(choice) for choice in taken]})
+        decided, choices = _composed(taken)
+        record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
     check(decided)
     record.config = decided
     return decided
@@ -93,6 +98,13 @@ def _given() -> list[str]:
     """The words of the command line but those about the strategy."""
     words = words_of(HydraConfig.get())
     return [word for word in words if key_of(word).partition(".")[0] != "strategy"]
+
+
+def _instead(strategy: Auto, cfg: DictConfig) -> tuple[Choice, ...]:
+    """Another strategy, for as long as the advised one would be followed."""
+    images = len(build(cfg.data, cfg.seed).train)
+    steps = length(images, strategy.min_steps, cfg.loader.batch_size)
+    return (Choice(f"strategy={strategy.instead}", "asked for"), *steps)
 
 
 def _composed(choices: Sequence[Choice]) -> tuple[DictConfig, dict[str, str]]:

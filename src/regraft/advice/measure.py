@@ -41,7 +41,8 @@ FEWEST = 100  # images of a source domain
 class Auto(Strategy):
     """The strategy `auto`: where the table's lines are drawn, and how much is measured.
 
-    `source` is a folder with images of what the weights were trained on, if there is one.
+    `source` is a folder with images of what the weights were trained on, if there is one. With
+    `instead`, that strategy is followed for as many steps as the advice would be, unmeasured.
     """
 
     similar_from: Fraction
@@ -54,6 +55,7 @@ class Auto(Strategy):
     max_images: Annotated[int, Ge(100)]
     min_steps: Annotated[int, Ge(1)]
     source: str | None = None
+    instead: str | None = None
 
     @property
     def lines(self) -> Thresholds:

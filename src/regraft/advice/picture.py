@@ -49,9 +49,10 @@ def _map(axes: Axes, evidence: Evidence, auto: Auto) -> None:
     axes.axhline(0.5, color=INK, lw=1)
     for (similar, small), strategy in TEXTBOOK.items():
         words = f"{'small' if small else 'big'}, {'similar' if similar else 'not similar'}"
-        place: dict[str, Any] = {"va": "top" if small else "bottom", "fontsize": 8, "color": SOFT}
-        at = 0.02 if similar else 0.52, 0.98 if small else 0.02
-        axes.text(*at, f"{words}\n(textbook: {strategy})", **place)
+        at = 0.48 if similar else 0.98, 0.98 if small else 0.48
+        axes.text(
+            *at, f"{words}\n(textbook: {strategy})", ha="right", va="top", fontsize=8, color=SOFT
+        )
     _ticks(axes.xaxis, across, [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.5, 0.25, 0, -0.5, -1])
     _ticks(axes.yaxis, up, [0, 0.5, 1, 1.5, 2, line, 5, 10, 15, 20, 30, 40])
     axes.set_xlabel("similarity: share of random features' errors avoided")

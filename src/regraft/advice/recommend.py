@@ -24,7 +24,7 @@ class Choice:
 
 def recommend(evidence: Evidence, auto: Auto, batch_size: int) -> tuple[Choice, ...]:
     """The strategy first, then cut, head, learning rates and epochs."""
-    return (*_strategy(evidence), *_length(evidence.sizes["train"], auto.min_steps, batch_size))
+    return (*_strategy(evidence), *length(evidence.sizes["train"], auto.min_steps, batch_size))
 
 
 def _strategy(evidence: Evidence) -> Iterator[Choice]:
@@ -68,7 +68,7 @@ def _depth(found: Similarity) -> str:
     return f"above {found.best.stage} they stop getting better{doubt}"
 
 
-def _length(images: int, min_steps: int, batch_size: int) -> Iterator[Choice]:
+def length(images: int, min_steps: int, batch_size: int) -> Iterator[Choice]:
     """So many epochs that a small data set, too, has enough steps."""
     steps = math.ceil(images / batch_size)
     epochs = max(EPOCHS, math.ceil(min_steps / steps))
