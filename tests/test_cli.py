@@ -8,7 +8,7 @@ from regraft import cli
     [
         ("cache prune --days 0", "No such option: --days (regraft cache prune takes --older-than"),
         ("cache prune --max-gb", "Option '--max-gb' requires an argument"),
-        ("reprot .", "(regraft takes train, doctor, report, "),
+        ("reprot .", "(regraft takes train, doctor, advise, "),
         ("report", "(regraft report takes FOLDER, --where, --by)"),
     ],
 )

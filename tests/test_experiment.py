@@ -228,7 +228,7 @@ def test_a_job_that_goes_back_into_the_queue_has_not_failed(tmp_path, monkeypatc
         (["data.per_class=100000"], "per_class"),
         (["head._target_=os.system"], "REGRAFT_TRUST=os"),
         (["strategy=collect", "strategy.target_acc=1.2"], "target_acc"),
-        (["strategy=collect", "data.per_class=3"], "at least five"),
+        (["strategy=collect", "data.per_class=2"], "at least three"),
         (["trainer.max_epochs=many"], "trainer.max_epochs=many"),
         (["trainer.precision=17"], "trainer.precision=17: must be one of 64, 32, 16, transformer"),
         (["trainer.accelerator=tpuu"], "trainer.accelerator=tpuu: You selected an invalid"),

@@ -30,7 +30,9 @@ RESULT = {
         "params_total": 10,
         "cache": "off",
     },
+    "strategy": {"name": "finetune"},
     "forecast": None,
+    "scores": None,
 }
 
 

@@ -98,10 +98,10 @@ def _steps(most: int, count: int) -> list[int]:
     """Images per class, about geometric, from a sixteenth (or 1) to all.
 
     >>> _steps(125, 6), _steps(5, 6), _steps(2, 6)
-    ([8, 14, 24, 42, 72, 125], [1, 2, 3, 4, 5], [1, 2])
+    ([8, 14, 24, 41, 72, 125], [1, 2, 3, 4, 5], [1, 2])
     """
     steps = np.geomspace(max(1, most / 16), max(1, most), min(count, max(1, most)))
-    return sorted(set(np.maximum.accumulate(_apart(steps.round().astype(int), most)).tolist()))
+    return [int(step) for step in _apart(steps.round().astype(int), most)]
 
 
 def _apart(steps: np.ndarray, most: int) -> np.ndarray:
