@@ -106,8 +106,8 @@ def _lines(advice: Advice) -> Iterator[tuple[str, str]]:
         low, high = of.size.interval
         yield (
             "size",
-            f"twice the images would bring {_points(of.size.gain)} of accuracy "
-            f"({_points(low)} to {_points(high)})",
+            f"twice the images would bring {100 * of.size.gain:.1f} points of accuracy "
+            f"({100 * low:.1f} to {100 * high:.1f})",
         )
     if of.forecast:
         yield "more data", f"for frozen features: {of.forecast.words}"
@@ -140,7 +140,3 @@ def _of_similarity(advice: Advice) -> Iterator[tuple[str, str]]:
             f"{of.distance.of_source:.2f} from themselves: {'far' if far else 'near'}, "
             f"so the second opinion {agrees}",
         )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"

@@ -43,7 +43,7 @@ def _map(axes: Axes, evidence: Evidence, auto: Auto) -> None:
     ends = [100 * end for end in size.interval or (0.0, 0.0)]
     line = 100 * auto.small_gain
     across = _Scale(1.0, auto.similar_from, min(-0.2, least - 0.05))
-    up = _Scale(min(0.0, *ends), line, max(4 * line, 1.15 * max(ends)))
+    up = _Scale(min(0.0, *ends), line, max(4 * line, 1.5 * max(ends)))
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.axvline(0.5, color=INK, lw=1)
     axes.axhline(0.5, color=INK, lw=1)
