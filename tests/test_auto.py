@@ -61,11 +61,11 @@ def test_a_sweep_over_strategies_has_not_chosen_one(tmp_path):
 
 def test_another_strategy_is_followed_for_as_many_steps(tmp_path):
     cfg = composed(tmp_path, "strategy=auto", "strategy.instead=scratch", "data.per_class=5")
-    made = auto._instead(build(cfg.strategy), cfg)
-    assert [choice.words.split()[0] for choice in made] == [
-        "strategy=scratch",
-        "trainer.max_epochs=400",
-    ]
+    auto._write_instead(build(cfg.strategy), cfg, tmp_path)
+    with open_dict(cfg):
+        cfg.resume = "auto"
+    made = auto.as_decided(cfg)
+    assert (made.strategy.name, made.trainer.max_epochs) == ("scratch", 400)
 
 
 def test_options_of_the_strategy_auto_are_not_those_of_the_chosen_one(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import wandb
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +23,7 @@ from regraft.advice.measure import Auto
 from regraft.advice.recommend import Choice, length
 from regraft.config import build, check
 from regraft.data.images import Watch
+from regraft.paths import write_whole
 from regraft.progress import watched
 from regraft.provenance import composed, key_of, origin, words_of
 
@@ -44,33 +46,33 @@ def advise(cfg: DictConfig, outputs: Path) -> int:
 
 def as_decided(cfg: DictConfig) -> DictConfig:
     """The job as this run's earlier or first process has decided; else as it is."""
-    known = Path(HydraConfig.get().runtime.output_dir) / ADVICE
-    if not is_auto(cfg) or not known.is_file() or not (rank.rank() or earlier.goes_on(cfg)):
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not is_auto(cfg) or not (rank.rank() or earlier.goes_on(cfg)):
         return cfg
     try:
-        choices = [Choice(**choice) for choice in json.loads(known.read_text())["choices"]]
+        return _composed(_open(_choices(_read(folder))))[0]
     except (OSError, ValueError, KeyError, TypeError):
-        return cfg  # it is measured again
-    return _composed(_open(choices))[0]
+        return cfg  # it is measured, perhaps again
 
 
 def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictConfig:
     """Measure what `strategy=auto` wants to know, record it, and give the job that it means."""
-    if not is_auto(cfg):
-        if record.earlier.get("advice"):
-            record.add(advice=record.earlier["advice"])
+    folder = record.job.folder
+    if record.job.choices.get("strategy") != "auto":
         return cfg
-    strategy: Auto = build(cfg.strategy)
-    if strategy.instead:
-        decided, choices = _composed(_open(_instead(strategy, cfg)))
-        record.add(choices=choices, strategy={"name": choices["strategy"]})
-    else:
-        made = write_advice(cfg, record.job.folder, partial(watched, console))
-        show(made, record.job.folder, console)
-        taken = _open(made.choices)
-        record.add(advice=made.as_dict() | {"choices": [vars(choice) for choice in taken]})
-        decided, choices = _composed(taken)
-        record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
+    if is_auto(cfg):
+        strategy: Auto = build(cfg.strategy)
+        if strategy.instead:
+            _write_instead(strategy, cfg, folder)
+        else:
+            show(write_advice(cfg, folder, partial(watched, console)), folder, console)
+    advice = _read(folder)
+    taken = _open(_choices(advice))
+    decided, choices = _composed(taken)
+    record.add(choices=choices, strategy={"name": choices["strategy"]})
+    if "instead" not in advice:
+        record.add(advice=advice | {"choices": [vars(choice) for choice in taken]})
+        record.add(choices={"strategy": "auto"})
     check(decided)
     record.config = decided
     return decided
@@ -100,11 +102,21 @@ def _given() -> list[str]:
     return [word for word in words if key_of(word).partition(".")[0] != "strategy"]
 
 
-def _instead(strategy: Auto, cfg: DictConfig) -> tuple[Choice, ...]:
+def _write_instead(strategy: Auto, cfg: DictConfig, folder: Path) -> None:
     """Another strategy, for as long as the advised one would be followed."""
     images = len(build(cfg.data, cfg.seed).train)
     steps = length(images, strategy.min_steps, cfg.loader.batch_size)
-    return (Choice(f"strategy={strategy.instead}", "asked for"), *steps)
+    choices = Choice(f"strategy={strategy.instead}", "asked for"), *steps
+    text = {"instead": strategy.instead, "choices": [vars(choice) for choice in choices]}
+    write_whole(folder / ADVICE, f"{json.dumps(text, indent=2)}\n".encode())
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / ADVICE).read_text(encoding="utf-8")))
+
+
+def _choices(advice: dict[str, Any]) -> list[Choice]:
+    return [Choice(**choice) for choice in advice["choices"]]
 
 
 def _composed(choices: Sequence[Choice]) -> tuple[DictConfig, dict[str, str]]:

@@ -1,0 +1,76 @@
+"""strategy=auto and sweep=verify through the real command line, killed on the way too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("advice")]
+WORDS = ["data.per_class=3", "trainer.max_epochs=2", "logger=none"]
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory, train_in):
+    folder = tmp_path_factory.mktemp("verify")
+    options = ["strategy.instead=null,feature_extraction,scratch", "seed=0"]
+    done = train_in(folder, "-m", "sweep=verify", *options, *WORDS, timeout=400)
+    [made] = folder.glob("outputs/sweeps/*/*")
+    return made, done
+
+
+def results(folder):
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*/result.json"))]
+
+
+def test_the_advice_is_judged_against_other_strategies(sweep):
+    folder, done = sweep
+    assert done.returncode == 0, done.stderr
+    found = results(folder)
+    assert [r["choices"]["strategy"] for r in found] == ["auto", "feature_extraction", "scratch"]
+    assert [r["strategy"]["name"] for r in found] == ["finetune", "feature_extraction", "scratch"]
+    regret = found[0]["advice"]["regret"]
+    accs = [result["metrics"]["test/acc"] for result in found]
+    assert regret["points"] == pytest.approx(100 * (max(accs) - accs[0]), abs=1e-3)
+    assert [result["advice"] for result in found[1:]] == [None, None]
+    assert "The advice, finetune, was " in (folder / "sweep.md").read_text()
+    assert "The advice, finetune, was " in done.stdout
+
+
+def test_a_killed_run_goes_on_with_what_was_decided(tmp_path, repository):
+    """An advised job and one of another strategy, both killed when the training has begun."""
+    words = ["strategy=auto", "data.per_class=5", "logger=none", "trainer.max_epochs=30"]
+    command = [sys.executable, str(repository / "train.py"), "-m", *words]
+    command += ["strategy.instead=null,scratch", "hydra.sweep.dir=sweep"]
+    for number in (0, 1):
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        wait_for(tmp_path / "sweep" / str(number) / "checkpoints" / "last.ckpt", process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        command = [sys.executable, "-m", "regraft.cli", "resume", "sweep"]
+        killed = json.loads((tmp_path / "sweep" / str(number) / "result.json").read_text())
+        assert killed["status"] == "running"
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path / "sweep")
+    assert [(r["status"], r["choices"]["strategy"]) for r in found] == [
+        ("finished", "auto"),
+        ("finished", "scratch"),
+    ]
+    assert all(result["resumed"] >= 1 for result in found)
+    assert found[0]["advice"]["placement"]["quadrant"] == "small_dissimilar"
+    assert set(found[0]["advice"]["floors"]) > {"majority", "linear probe"}
+    assert "The advice, finetune, was " in done.stdout
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not path.exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
