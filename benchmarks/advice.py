@@ -49,13 +49,13 @@ def main() -> None:
     words = sys.argv[1:]
     seeds = next((int(w.partition("=")[2]) for w in words if w.startswith("seeds=")), 3)
     names = [word for word in words if word in SIZES] or [*SIZES]
-    cases = []
-    for data in names:
-        for per_class in SIZES[data]:
-            cases.append(case(data, per_class, seeds))
-            print(row(cases[-1]), flush=True)
     path = ROOT / "benchmarks" / "results" / f"{datetime.date.today()}-advice.md"
-    path.write_text("\n".join([*heading(seeds), *map(row, cases), *policies(cases), ""]))
+    head = heading(seeds)
+    cases: list[Case] = []
+    for data, per_class in ((data, size) for data in names for size in SIZES[data]):
+        cases.append(case(data, per_class, seeds))
+        print(row(cases[-1]), flush=True)
+        path.write_text("\n".join([*head, *map(row, cases), *policies(cases), ""]))
     print(f"written to {path}")
 
 
