@@ -52,7 +52,7 @@ def main() -> None:
     path = ROOT / "benchmarks" / "results" / f"{datetime.date.today()}-advice.md"
     head = heading(seeds)
     cases: list[Case] = []
-    for data, per_class in ((data, size) for data in names for size in SIZES[data]):
+    for data, per_class in [(name, size) for name in names for size in SIZES[name]]:
         cases.append(case(data, per_class, seeds))
         print(row(cases[-1]), flush=True)
         path.write_text("\n".join([*head, *map(row, cases), *policies(cases), ""]))

@@ -5,8 +5,9 @@ import json
 import pytest
 from jobs import composed, run_job
 from omegaconf import OmegaConf, open_dict
+from rich.console import Console
 
-from regraft import auto
+from regraft import auto, tracking
 from regraft.advice.recommend import Choice
 from regraft.config import build
 from regraft.errors import RegraftError
@@ -49,6 +50,40 @@ def test_the_job_becomes_what_was_recommended(tmp_path):
 def test_what_somebody_has_chosen_stays(tmp_path, words, key, value):
     cfg, _ = decided(tmp_path, *words)
     assert OmegaConf.select(cfg, key) == value
+
+
+def test_an_option_that_a_preset_chooses_stays(tmp_path, monkeypatch):
+    file = tmp_path / "conf" / "preset" / "ours.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\n# Ours.\ndefaults:\n  - override /head: conv_mlp\n")
+    words = (f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "preset=ours")
+    cfg, choices = decided(tmp_path / "job", *words)
+    assert choices["head"] == "conv_mlp" and cfg.head._target_ == "regraft.head.conv_mlp"
+    assert choices["freeze"] == "none"
+
+
+def test_the_other_processes_of_a_job_read_what_the_first_has_decided(tmp_path, monkeypatch):
+    (tmp_path / "first").mkdir()
+    written = {"choices": [vars(choice) for choice in CHOICES]}
+    (tmp_path / "first" / "advice.json").write_text(json.dumps(written))
+    cfg = composed(tmp_path / "second", "strategy=auto")
+    monkeypatch.setenv(auto.DECIDED, str(tmp_path / "first"))
+    assert auto.as_decided(cfg) is cfg
+    monkeypatch.setattr(auto.rank, "rank", lambda: 1)
+    assert auto.as_decided(cfg).trainer.max_epochs == 40
+
+
+def test_floors_that_cannot_be_measured_are_a_line_in_the_log(tmp_path, monkeypatch, caplog):
+    cfg = composed(tmp_path, "strategy=auto")
+
+    def fails(*_):
+        raise RegraftError("the linear probe did not converge")
+
+    monkeypatch.setattr(auto.floors, "measure", fails)
+    with tracking.recording(cfg) as record:
+        record.add(advice={"choices": []}, metrics={"val/acc": 0.5})
+        auto.judge_floors(cfg, record, Console())
+    assert "the floors cannot be measured: the linear probe did not converge" in caplog.text
 
 
 def test_a_sweep_over_strategies_has_not_chosen_one(tmp_path):

@@ -153,8 +153,9 @@ def test_the_curve_is_kept_and_drawn_and_the_rate_said(tmp_path, capsys, monkeyp
     rows = list(csv.DictReader((tmp_path / made["curve"]).read_text().splitlines()))
     curve = Curve(*(np.array([float(row[name]) for row in rows]) for name in ("lr", "loss")))
     assert curve.rate() == made["rate"]
-    assert f"learning rate {made['rate']:g} (optimizer.lr=auto): there the loss was halfway" in (
-        capsys.readouterr().out
+    assert (
+        f"learning rate {made['rate']:g} (optimizer.lr=auto): there the smoothed loss was halfway"
+        in (capsys.readouterr().out)
     )
     with Image.open(tmp_path / "lr_range.png") as picture:
         assert len(picture.convert("L").getcolors()) > 10

@@ -50,6 +50,24 @@ def test_an_advice_that_lost_clearly_was_wrong(tmp_path):
     assert made.floors == pytest.approx({"majority": 0.1, "linear probe": 0.6})
     assert made.seconds == pytest.approx(11) and made.seconds_of_others == pytest.approx(14 + 17)
     assert "was wrong: auto (0.703) is worse than finetune (0.903): regret 20.0" in made.words
+    assert "did better" not in made.words
+
+
+def test_a_floor_above_all_that_training_is_said(tmp_path):
+    floors = {"advice": ADVICE | {"floors": {"linear probe": 0.8, "majority": 0.1}}}
+    for seed in range(2):
+        job(tmp_path, seed, "auto", seed, 0.7, **floors)
+        job(tmp_path, 2 + seed, "scratch", seed, 0.5)
+    [made] = regrets(read_sweep(tmp_path)).values()
+    assert "; linear probe did better than all that training" in made.words
+
+
+def test_runs_whose_advice_was_lost_break_no_report(tmp_path):
+    for seed in range(2):
+        job(tmp_path, seed, "auto", seed, 0.7)
+        job(tmp_path, 2 + seed, "scratch", seed, 0.5)
+    report(tmp_path)
+    assert "The advice, unknown, was" in (tmp_path / "sweep.md").read_text()
 
 
 def test_an_advice_that_cannot_be_told_from_the_best_was_right(tmp_path):

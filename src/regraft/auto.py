@@ -4,6 +4,8 @@ What the command line, a preset or a quadrant chooses stays as it is; the rest i
 """
 
 import json
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -22,11 +24,14 @@ from regraft.advice.advise import advise as write_advice
 from regraft.advice.measure import Auto
 from regraft.advice.recommend import Choice, length
 from regraft.config import build, check
-from regraft.data.images import Watch
+from regraft.errors import RegraftError
 from regraft.paths import write_whole
 from regraft.progress import watched
-from regraft.provenance import composed, key_of, origin, words_of
+from regraft.provenance import composed, key_of, origin, overridden, words_of
 
+_log = logging.getLogger(__name__)
+
+DECIDED = "REGRAFT_DECIDED"  # the folder where the first process of a job has left its advice
 OVERLAYS = ("preset", "quadrant", "sweep", "debug")  # groups whose files set other groups' keys
 
 
@@ -40,13 +45,15 @@ def advise(cfg: DictConfig, outputs: Path) -> int:
     folder = outputs / "advice" / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}"
     console = Console()
     made = write_advice(cfg, folder, partial(watched, console))
-    show(made, folder, console)
+    show(made, _open(made.choices), folder, console)
     return 0
 
 
 def as_decided(cfg: DictConfig) -> DictConfig:
     """The job as this run's earlier or first process has decided; else as it is."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    # Another process of a job on several devices has a folder of its own, and the first one's.
+    own = HydraConfig.get().runtime.output_dir
+    folder = Path(os.environ.get(DECIDED, own) if rank.rank() else own)
     if not is_auto(cfg) or not (rank.rank() or earlier.goes_on(cfg)):
         return cfg
     try:
@@ -57,7 +64,7 @@ def as_decided(cfg: DictConfig) -> DictConfig:
 
 def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictConfig:
     """Measure what `strategy=auto` wants to know, record it, and give the job that it means."""
-    folder = record.job.folder
+    folder = Path(os.environ[DECIDED]) if rank.rank() else record.job.folder
     if record.job.choices.get("strategy") != "auto":
         return cfg
     if is_auto(cfg):
@@ -65,7 +72,8 @@ def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictCo
         if strategy.instead:
             _write_instead(strategy, cfg, folder)
         else:
-            show(write_advice(cfg, folder, partial(watched, console)), folder, console)
+            made = write_advice(cfg, folder, partial(watched, console))
+            show(made, _open(made.choices), folder, console)
     advice = _read(folder)
     taken = _open(_choices(advice))
     decided, choices = _composed(taken)
@@ -73,16 +81,26 @@ def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictCo
     if "instead" not in advice:
         record.add(advice=advice | {"choices": [vars(choice) for choice in taken]})
         record.add(choices={"strategy": "auto"})
-    check(decided)
+        record.goes_on_from({"images_forwarded": advice["cost"]["images_forwarded"]})
     record.config = decided
+    record.write()  # a run that is killed has been advised
+    os.environ[DECIDED] = str(folder.absolute())
+    check(decided)
     return decided
 
 
-def judge_floors(cfg: DictConfig, record: tracking.Record, watch: Watch) -> None:
-    """How good the test images would have been judged without training a network; of auto only."""
-    if record.result["advice"] is None:
+def judge_floors(cfg: DictConfig, record: tracking.Record, console: Console) -> None:
+    """How good the test images would have been judged without training a network; of auto only.
+
+    What cannot be measured is a line in the log: the training has succeeded.
+    """
+    if record.result["advice"] is None or not record.result["metrics"]:
         return
-    found = floors.measure(cfg, watch)
+    try:
+        found = floors.measure(cfg, partial(watched, console))
+    except RegraftError as error:
+        _log.warning("the floors cannot be measured: %s", error)
+        return
     record.add(advice={"floors": found})
     picture = record.job.folder / PICTURE
     record.tell(lambda run: run.summary.update({f"floor/{k}": v for k, v in found.items()}))
@@ -137,7 +155,9 @@ def _chosen(key: str) -> bool:
     given = {key_of(word) for word in _given()}
     if any(name in given for name in _and_above(key)):
         return True
-    return Path(origin(key).partition(":")[0]).parent.name in OVERLAYS
+    if Path(origin(key).partition(":")[0]).parent.name in OVERLAYS:
+        return True
+    return any(key in overridden(group) for group in OVERLAYS)
 
 
 def _and_above(key: str) -> Iterator[str]:

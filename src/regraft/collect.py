@@ -20,7 +20,7 @@ from regraft.batches import Features
 from regraft.classifier import Classifier, stack
 from regraft.classwise import Judged
 from regraft.config import build
-from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
+from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point, ladder
 from regraft.errors import RegraftError
 from regraft.forecast import Forecast, check_target, forecast, with_classes
 from regraft.forecast_file import write
@@ -68,13 +68,7 @@ class Collect:
                 "strategy=collect needs a learning curve of at least three sizes, so at least "
                 f"three training images in every class; the smallest class has {smallest_class}"
             )
-        count = min(self.sizes, smallest_class)
-        sizes = (
-            np.geomspace(max(1, smallest_class // 20), smallest_class, count).round().astype(int)
-        )
-        steps = np.arange(count)
-        sizes = np.maximum.accumulate(sizes - steps) + steps  # each at least one above the last
-        return tuple(int(size) for size in np.minimum(sizes, smallest_class - steps[::-1]))
+        return ladder(smallest_class, self.sizes)
 
 
 def refuse_unless_cached(

@@ -165,6 +165,19 @@ def fit(points: Iterable[Point], *, val_images: int | None = None) -> Curve:
     return Curve(int(sizes[-1]), (first, second), noise, draws)
 
 
+def ladder(most: int, count: int) -> tuple[int, ...]:
+    """Images per class, about geometric, from a twentieth (or 1) to `most`; no two the same.
+
+    >>> ladder(100, 6), ladder(5, 6), ladder(2, 6)
+    ((5, 9, 17, 30, 55, 100), (1, 2, 3, 4, 5), (1, 2))
+    """
+    count = min(count, most)
+    sizes = np.geomspace(max(1, most // 20), most, count).round().astype(int)
+    steps = np.arange(count)
+    sizes = np.maximum.accumulate(sizes - steps) + steps  # each at least one above the last
+    return tuple(int(size) for size in np.minimum(sizes, most - steps[::-1]))
+
+
 def errors_by_size(points: Iterable[Point]) -> dict[int, np.ndarray]:
     """Errors of the replicates of every size, small sizes first."""
     groups: dict[int, list[float]] = {}

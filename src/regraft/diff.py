@@ -17,7 +17,17 @@ from regraft.jobs import from_hydra, is_job, load_result
 PARTS = {
     "environment": ("versions", "git", "machine"),
     "data": ("data", "weights"),
-    "result": ("status", "error", "metrics", "best_epoch", "features", "forecast", "cost"),
+    "result": (
+        "status",
+        "error",
+        "metrics",
+        "best_epoch",
+        "features",
+        "forecast",
+        "advice",
+        "scores",
+        "cost",
+    ),
 }
 SECTIONS = ("config", *PARTS)
 ABSENT = "–"

@@ -83,6 +83,7 @@ def run(cfg: DictConfig) -> float:
         write_whole(record.job.folder / earlier.CONFIG, config.encode())
         # Once, unless a batch does not fit into memory and a smaller one is allowed.
         memory.until_it_fits(cfg, record, partial(attempt, record, logger, console))
+        auto.judge_floors(cfg, record, console)
     if not record.result["metrics"]:
         return float("nan")  # one of several devices' processes, of which the first has judged
     summary.show_result(console, record)
@@ -179,7 +180,6 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
         record.add(forecast=found)
     outputs.write(record, images, {"val": val, "test": test})
-    auto.judge_floors(cfg, record, watch)
 
 
 def describe(weights: Weights | None) -> dict[str, str | None] | None:

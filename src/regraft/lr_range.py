@@ -147,9 +147,8 @@ def found(
 def reason(curve: Curve) -> str:
     """Why this rate, and how far it is from the edge."""
     edge = f"broke at {curve.broke_at:.2g}" if curve.broke_at else f"never broke up to {HIGHEST:g}"
-    return (
-        f"there the loss was halfway down from {curve.start:.3g} to {curve.lowest:.2g}; it {edge}"
-    )
+    fall = f"halfway down from {curve.start:.3g} to {curve.lowest:.2g}"
+    return f"there the smoothed loss was {fall}; it {edge}"
 
 
 def measure(cfg: DictConfig, classifier: Classifier, data: pl.LightningDataModule) -> Curve:

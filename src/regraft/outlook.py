@@ -61,12 +61,14 @@ def of_run(folder: Path, target: float | None) -> Forecast:
     """
     record, error = load_result(folder / "result.json")
     if error:
-        raise RegraftError(
-            f"{shown(folder)} has not finished ({error}): go on with regraft resume {shown(folder)}"
-        )
+        why = f"{shown(folder)} has not finished ({error})"
+        if "regraft resume" in error:
+            raise RegraftError(why)
+        raise RegraftError(f"{why}: go on with regraft resume {shown(folder)}")
     trained = {row.get("action") for row in record.get("plan") or []} & {"tune", "reset"}
     if trained:
-        command = sizes.command(record.get("overrides") or [], folder, table(record, "data"))
+        words = sizes.as_decided(record.get("overrides") or [], table(record, "advice"))
+        command = sizes.command(words, folder, table(record, "data"))
         raise RegraftError(
             f"{shown(folder)} trained its trunk, so its curve needs trainings at several sizes: "
             f"{command}; then regraft forecast outputs/sweeps/<date>/<time>"
@@ -140,7 +142,7 @@ def _interval(total: Mapping[str, int | None]) -> str:
 
 def _print_classes(name: str, found: Forecast, console: Console) -> None:
     """The classes that lose most, and what is known of each."""
-    made = _table("class", "images", "recall now", "with 2×", "taken for")
+    made = _table("class", "val images", "recall now", "with 2×", "taken for")
     for one in found.by_class[:TOP]:
         said = (f"{printable(other)}: {100 * p:.0f} %" for other, p in one.mistaken_for.items())
         then = _three(one.at_2x) if one.at_2x else "cannot say"

@@ -16,6 +16,7 @@ from annotated_types import Ge
 
 from regraft import scores
 from regraft.backbone import Backbone
+from regraft.data import subset
 from regraft.data.images import Images
 from regraft.errors import RegraftError
 from regraft.escaping import in_csv
@@ -53,7 +54,7 @@ def answer(
     started = time.perf_counter()
     rows, classes = (tensor.cpu().numpy() for tensor in computed.data.tensors["train"])
     scores.check(rows, classes)
-    asked = some(classes, strategy.images)
+    asked = subset.some(classes, strategy.images)
     features, labels = np.ascontiguousarray(rows[asked], dtype=np.float32), classes[asked]
     linear, near = scores.linear(features, labels), scores.neighbours(features, labels)
     names = [images.names["train"][index] for index in asked]
@@ -71,22 +72,6 @@ def answer(
         "weights": backbone.weights,
         "seconds": round(time.perf_counter() - started, 3),
     }
-
-
-def some(labels: np.ndarray, most: int) -> np.ndarray:
-    """Sorted indices of about `most` images: of each class its share, and at least two.
-
-    Always the same for the same labels, so that backbones are asked about the same images.
-
-    >>> some(np.array([0] * 30 + [1] * 2 + [2] * 8), 10).size
-    12
-    """
-    rng, share = np.random.default_rng(0), min(1.0, most / len(labels))
-    chosen = []
-    for label in np.unique(labels):
-        own = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(own[: max(2, round(share * len(own)))])
-    return np.sort(np.concatenate(chosen))
 
 
 def _as_dict(probe: Asked) -> dict[str, float]:

@@ -70,6 +70,14 @@ def chosen(group: str) -> Path | None:
     return find(_roots_of_job(HydraConfig.get()), f"{group}/{option}") if option else None
 
 
+def overridden(group: str) -> set[str]:
+    """The groups of which the chosen option's file chooses the option: `- override /head: mlp`."""
+    if (file := chosen(group)) is None:
+        return set()
+    keys = (entry.key.rpartition(".")[2] for entry in entries(file) if entry.key[:9] == "defaults.")
+    return {key.removeprefix("override /") for key in keys if key.startswith("override /")}
+
+
 def words_of(hydra: Any) -> list[str]:
     """The words of the command line that made a job; a ${…} in them is not resolved."""
     words: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from regraft.comparison import Cell, Row, Sweep
 from regraft.paths import write_whole
+from regraft.statistics import paired
 
 AUTO = "auto"
 RESULT = "result.json"
@@ -23,8 +24,8 @@ class Regret:
     acc: float
     best: str
     best_acc: float
+    interval: tuple[float, float] | None  # 95 % of that difference, paired; None if not known
     right: bool  # whether the advised cannot be told from the best
-    p: float
     seconds: float  # of an advised run, the advice included
     seconds_of_others: float  # what a run of each of the other strategies takes together
     floors: dict[str, float]
@@ -35,23 +36,34 @@ class Regret:
         return 100 * (self.best_acc - self.acc)
 
     @property
+    def told(self) -> str:
+        """right, wrong, or that these images and seeds cannot tell."""
+        if self.best == AUTO:
+            return "right"
+        return "not wrong, as far as these runs can tell" if self.right else "wrong"
+
+    @property
     def words(self) -> str:
         """The verdict in a few sentences."""
         names = ", ".join(
             f"{name} ({count} runs)" if len(self.advised) > 1 else name
             for name, count in self.advised.items()
         )
-        verdict = (
-            f"auto ({self.acc:.3f}) is the best"
-            if self.best == AUTO
-            else f"auto ({self.acc:.3f}) {'ties with' if self.right else 'is worse than'} "
-            f"{self.best} ({self.best_acc:.3f}): regret {self.points:.1f} points"
-        )
-        floors = ", ".join(f"{name} {acc:.3f}" for name, acc in self.floors.items())
+        verdict = f"auto ({self.acc:.3f}) is the best"
+        if self.best != AUTO:
+            low, high = self.interval or (0.0, 0.0)
+            doubt = f" ({100 * low:.1f} to {100 * high:.1f})" if self.interval else ""
+            verdict = (
+                f"auto ({self.acc:.3f}) {'ties with' if self.right else 'is worse than'} "
+                f"{self.best} ({self.best_acc:.3f}): regret {self.points:.1f} points{doubt}"
+            )
+        above = [name for name, acc in self.floors.items() if acc > self.acc]
+        floors = "; ".join(f"{name} {acc:.3f}" for name, acc in self.floors.items())
+        floors += f"; {' and '.join(above)} did better than all that training" if above else ""
         return (
-            f"The advice, {names}, was {'right' if self.right else 'wrong'}: {verdict}. "
-            f"It took {self.seconds:.0f} s per run, where one of each other strategy takes "
-            f"{self.seconds_of_others:.0f} s.{f' Floors: {floors}.' if floors else ''}"
+            f"The advice, {names}, was {self.told}: {verdict}. "
+            f"A run of it took {self.seconds:.1f} s; one of every other strategy, together "
+            f"{self.seconds_of_others:.1f} s.{f' Floors: {floors}.' if floors else ''}"
         )
 
 
@@ -70,14 +82,13 @@ def regret(cell: Cell) -> Regret | None:
     others = [row for name, row in rows.items() if name != AUTO]
     best = rows[verdict.best]
     assert best.scores is not None
-    compared = verdict.comparisons.get(AUTO)
     return Regret(
         advised=dict(Counter(_advised(job.advice) for job in auto.counted)),
         acc=auto.scores.mean,
         best=best.name,
         best_acc=best.scores.mean,
+        interval=paired(best.scores, auto.scores),
         right=AUTO in verdict.winners,
-        p=compared.p if compared else 1.0,
         seconds=auto.mean("cost", "wall_s") or 0.0,
         seconds_of_others=math.fsum(row.mean("cost", "wall_s") or 0.0 for row in others),
         floors=_floors(auto),
@@ -93,7 +104,7 @@ def record(sweep: Sweep) -> None:
         if (made := regret(cell)) is None:
             continue
         for row in (row for row in cell.rows if row.name == AUTO):
-            for job in row.counted:
+            for job in (job for job in row.counted if job.advice):
                 _add(job.folder / RESULT, asdict(made) | {"points": round(made.points, 4)})
 
 
@@ -105,9 +116,12 @@ def _add(path: Path, made: dict[str, Any]) -> None:
 
 
 def _advised(advice: Mapping[str, Any]) -> str:
-    """The strategy of an advice."""
-    words = next((choice.get("words", "") for choice in advice.get("choices") or []), "")
-    return words.partition("=")[2] or "unknown"
+    """The strategy of an advice, and its learning rates where they are not the strategy's own."""
+    words = [word for one in advice.get("choices") or [] for word in one.get("words", "").split()]
+    if not words:
+        return "unknown"
+    rates = [word for word in words if word.startswith("optimizer.")]
+    return " ".join([words[0].partition("=")[2], *rates])
 
 
 def _floors(row: Row) -> dict[str, float]:

@@ -20,6 +20,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from regraft.data import subset
 from regraft.errors import RegraftError
 from regraft.statistics import wilson
 
@@ -112,6 +113,8 @@ def _vote(
     asked: np.ndarray, known: np.ndarray, labels: np.ndarray, k: int, *, leave_out: bool
 ) -> np.ndarray:
     """The class of each asked row, (N,); with `leave_out` row i is not asked about itself."""
+    # In double precision: that of a tie's nearer image is a difference of 1e-6.
+    asked, known = (rows.astype(np.float64) for rows in (asked, known))
     asked, known = (rows / np.maximum(_lengths(rows), 1e-12) for rows in (asked, known))
     guesses = np.empty(len(asked), dtype=np.int64)
     for start in range(0, len(asked), _BLOCK):
@@ -201,7 +204,10 @@ def check_labels(labels: np.ndarray) -> None:
     if (counts > 0).sum() < 2:
         raise RegraftError("a probe needs images of at least two classes")
     if counts[counts > 0].min() < 2:
-        raise RegraftError("a probe needs at least 2 training images of every class")
+        raise RegraftError(
+            "a probe needs at least 2 training images of every class: add some, raise "
+            "data.per_class, or leave out the class that has fewer"
+        )
 
 
 WEIGHTS = "are the weights damaged, or of another input?"
@@ -216,10 +222,7 @@ def _folds(labels: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarr
 
 def best_penalty(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
     """The best of PENALTIES by cross-validation, on some of the images if there are many."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))[:CHOSEN_ON]
-    counts = np.bincount(labels[order], minlength=labels.max() + 1)
-    order = order[counts[labels[order]] > 1]  # a class needs one image to learn from and one to ask
+    order = subset.some(labels, CHOSEN_ON)
     some, of = features[order], labels[order]
     folds = list(_folds(of, seed))
 

@@ -131,6 +131,13 @@ def _named(key: str, value: str) -> str:
     return value if key in ("strategy", "backbone", "data", "quadrant") else f"{key}={value}"
 
 
+def as_decided(words: Sequence[str], advice: Mapping[str, Any]) -> list[str]:
+    """The words of a run of strategy=auto with what it has chosen, so that all sizes train it."""
+    chosen = " ".join(str(choice.get("words")) for choice in advice.get("choices") or [])
+    kept = [w for w in words if not chosen or key_of(w).partition(".")[0] != "strategy"]
+    return [*chosen.split(), *kept]
+
+
 def command(words: Sequence[str], folder: Path, data: Mapping[str, Any]) -> str:
     """What trains the same at several sizes: these words, without their own size, seed and folder.
 

@@ -41,7 +41,7 @@ def test_a_known_cell_is_found(similar, small):
 
 
 def without_curve(images: int) -> Size:
-    return Size(images, 10, 2, None, (), np.array([]), "too few")
+    return Size(images, 10, 2, 9, None, (), np.array([]), "too few")
 
 
 def test_without_a_curve_images_per_class_decide():

@@ -5,7 +5,7 @@ import pytest
 from advice.known import known
 
 from regraft.advice import similarity
-from regraft.advice.measure import Auto, Evidence
+from regraft.advice.measure import EASY, Auto, Evidence
 from regraft.advice.placement import Placement
 from regraft.advice.recommend import recommend
 from regraft.advice.size import Size
@@ -34,7 +34,7 @@ def evidence(*, similar, small, images=100) -> Evidence:
         sizes={"train": images, "val": 10, "test": 10},
         similarity=None if similar is None else found,
         no_similarity_because="",
-        size=Size(images, 10, images // 10, None, (), np.array([]), "too few"),
+        size=Size(images, 10, images // 10, images // 10, None, (), np.array([]), "too few"),
         distance=None,
         no_distance_because="",
         forecast=None,
@@ -71,9 +71,32 @@ def test_few_images_are_trained_on_for_as_many_steps(images, epochs, every):
     assert last.words == f"trainer.max_epochs={epochs} trainer.check_val_every_n_epoch={every}"
 
 
+def test_a_rare_class_is_given_weight():
+    made = evidence(similar=0.9, small=0.9)
+    rare = replace(made, size=replace(made.size, smallest=2, largest=20))
+    words = [choice.words for choice in recommend(rare, AUTO, 64)]
+    assert "balance=weights" in words
+    assert "balance=weights" not in [choice.words for choice in recommend(made, AUTO, 64)]
+
+
 def test_where_features_stop_helping_is_a_reason():
     made = evidence(similar=0.1, small=0.1)
-    assert "get better up to the last stage" in recommend(made, AUTO, 64)[1].reason
+    assert "features get better up to stage1" in recommend(made, AUTO, 64)[1].reason
     backwards = replace(made.similarity, depths=made.similarity.depths[::-1])
     [_, cut, *_] = recommend(replace(made, similarity=backwards), AUTO, 64)
-    assert "above stage1 they stop getting better" in cut.reason
+    assert cut.words == "freeze=none"
+    assert "above stage1 features stop getting better" in cut.reason
+
+
+def test_frozen_features_are_read_where_they_are_best_if_that_is_certain():
+    made = evidence(similar=0.9, small=0.9)
+    assert recommend(made, AUTO, 64)[1].words == "freeze=all"
+    backwards = replace(made.similarity, depths=made.similarity.depths[::-1])
+    assert backwards.worse_above() < 0.05
+    cut = recommend(replace(made, similarity=backwards), AUTO, 64)[1]
+    assert cut.words == "freeze=first freeze.stages=1 freeze.above=drop"
+
+
+def test_where_random_features_will_do_the_frozen_trunk_does():
+    made = replace(evidence(similar=None, small=0.9), no_similarity_because=EASY)
+    assert recommend(made, AUTO, 64)[0].words == "strategy=feature_extraction"

@@ -20,12 +20,31 @@ def test_the_share_is_that_of_the_errors_and_lies_in_its_interval():
     assert found.majority == pytest.approx(0.1)
 
 
-def test_features_that_random_weights_have_too_are_of_no_use():
-    data = known(similar=True, small=True, seed=1)
-    found = measure(data.random, data.random, data.labels)
-    assert found.share == 0
+def test_features_as_good_as_random_ones_are_of_no_use():
+    data, other = (known(similar=True, small=True, seed=seed) for seed in (1, 2))
+    found = measure(other.random, data.random, data.labels)
     low, high = found.interval
-    assert low == high == 0
+    assert found.share < 0.2 and low < high < 0.3 and found.can_be_told
+
+
+def test_where_random_features_make_no_errors_nothing_can_be_told():
+    data = known(similar=True, small=True, seed=1)
+    labels = data.labels[:, None] == np.arange(10)
+    found = measure(data.pretrained, {"stem": 1.0 * labels, "stage1": 1.0 * labels}, data.labels)
+    assert not found.can_be_told
+
+
+def test_the_best_depth_is_chosen_again_in_every_draw():
+    """On noise one of many depths is the best by luck, and the interval has to know."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(5), 12)
+    noise = [{f"s{i}": rng.normal(size=(60, 8)) for i in range(6)} for _ in range(2)]
+    found = measure(*noise, labels)
+    accs = [depth.pretrained.acc for depth in found.depths]
+    assert found.best.pretrained.acc == max(accs) > np.mean(accs)
+    fixed = found.best.pretrained.right, max(found.depths, key=lambda d: d.random.acc).random.right
+    picks = rng.integers(0, 60, (2000, 60))
+    wrong, base = ((~right)[picks].sum(1) + 0.5 for right in fixed)
+    assert np.ptp(np.quantile(1 - wrong / base, (0.025, 0.975))) > np.ptp(found.interval)
 
 
 def test_the_depth_where_features_stop_helping_is_found():

@@ -1,7 +1,7 @@
 """An advice: evidence, place in the table and what to do, written down and put into words."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from regraft.advice import picture
 from regraft.advice.measure import Auto, Evidence, measure
+from regraft.advice.placement import Placement
 from regraft.advice.recommend import Choice, recommend
 from regraft.config import build
 from regraft.data.images import Watch
@@ -65,30 +66,33 @@ def advise(cfg: DictConfig, folder: Path, watch: Watch) -> Advice:
     folder.mkdir(parents=True, exist_ok=True)
     evidence = measure(cfg, auto, watch)
     advice = Advice(evidence, recommend(evidence, auto, cfg.loader.batch_size), auto.far_from)
-    picture.draw(evidence, auto, folder / PICTURE, title=headline(advice))
+    headline = f"{cell(evidence.placement)}: {advice.strategy}"
+    picture.draw(evidence, auto, folder / PICTURE, title=headline)
     text = json.dumps(advice.as_dict(), indent=2, allow_nan=False)
     write_whole(folder / ADVICE, f"{text}\n".encode())
     return advice
 
 
-def headline(advice: Advice) -> str:
-    """Where the data lies and what to do, in one line."""
-    place, strategy = advice.evidence.placement, advice.strategy
+def cell(place: Placement) -> str:
+    """Where the data lies, in a few words."""
     if place.quadrant is None:
-        return f"{'small' if place.is_small else 'big'}; similar to what is not known: {strategy}"
+        return f"{'small' if place.is_small else 'big'}; whether it is similar cannot be measured"
     sure = "" if place.is_sure else f" (only {place.cells[place.quadrant]:.0%} sure)"
-    return f"{IN_WORDS[place.quadrant]}{sure}: {strategy}"
+    return f"{IN_WORDS[place.quadrant]}{sure}"
 
 
-def show(advice: Advice, folder: Path, console: Console) -> None:
-    """Print an advice: where, why, and what to do."""
+def show(advice: Advice, taken: Sequence[Choice], folder: Path, console: Console) -> None:
+    """Print an advice: where, why, and what to do; `taken` are the choices that nobody has made."""
     table = Table.grid(padding=(0, 2))
     for name, text in _lines(advice):
         table.add_row(Text(name, "bold"), Text(printable(text)))
     console.print(table, highlight=False)
     choices = Table.grid(padding=(0, 2))
     for choice in advice.choices:
-        choices.add_row(Text(printable(choice.words), "bold"), Text(printable(choice.reason)))
+        made = choice in taken
+        reason = choice.reason if made else f"you chose otherwise, which stays ({choice.reason})"
+        words = printable(choice.words.replace(" ", "\n"))
+        choices.add_row(Text(words, "bold" if made else "strike"), Text(printable(reason)))
     console.print()
     console.print(choices, highlight=False)
     files = f"\n{ADVICE}, {PICTURE} in {folder}"
@@ -98,7 +102,7 @@ def show(advice: Advice, folder: Path, console: Console) -> None:
 def _lines(advice: Advice) -> Iterator[tuple[str, str]]:
     of = advice.evidence
     yield "data", f"{of.data}: {of.sizes['train']:,} training images of {of.size.classes} classes"
-    yield "it is", headline(advice).rpartition(":")[0]
+    yield "it is", cell(of.placement)
     yield from _of_similarity(advice)
     if of.size.gain is None or of.size.interval is None:
         yield "size", f"{of.size.per_class:.0f} images per class; {of.size.why_not}"
@@ -111,7 +115,10 @@ def _lines(advice: Advice) -> Iterator[tuple[str, str]]:
         )
     if of.forecast:
         yield "more data", f"for frozen features: {of.forecast.words}"
-    yield "measured in", f"{of.seconds:.1f} s; {of.images_forwarded:,} images forwarded"
+    if not of.placement.is_sure:
+        yield "not sure", "-m sweep=verify with the same words compares the strategies"
+    found = "" if of.images_forwarded else " (features found in the cache)"
+    yield "measured in", f"{of.seconds:.1f} s; {of.images_forwarded:,} images forwarded{found}"
 
 
 def _of_similarity(advice: Advice) -> Iterator[tuple[str, str]]:
@@ -136,7 +143,7 @@ def _of_similarity(advice: Advice) -> Iterator[tuple[str, str]]:
         agrees = "agrees" if far != of.placement.is_similar else "DISAGREES"
         yield (
             "distance",
-            f"{of.distance.relative:.2f} from the source's images, which lie "
-            f"{of.distance.of_source:.2f} from themselves: {'far' if far else 'near'}, "
-            f"so the second opinion {agrees}",
+            f"{of.distance.relative:.2f} from the source's images, where draws like them lie "
+            f"{of.distance.of_source:.2f}: {'far' if far else 'near'}, "
+            f"the second opinion {agrees}",
         )

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import sqrtm
 from sklearn.covariance import ledoit_wolf
 
-NULLS = 5  # draws of as many rows from the source itself, as a yardstick
+NULLS = 5  # times as many rows are drawn from a Gaussian like the source's, as a yardstick
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class Distance:
     """Squared Fréchet distances, relative to the total variance of the source's features."""
 
     relative: float
-    of_source: float  # what as many images of the source itself would have
+    of_source: float  # of as many draws from a Gaussian like the source's
     images: int  # of the source
 
     @property
     def excess(self) -> float:
-        """How much farther the images lie than as many of the source."""
+        """How much farther the images lie than as many draws like the source's."""
         return self.relative - self.of_source
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,21 +48,26 @@ def reference(features: np.ndarray) -> Reference:
 
 
 def distance(source: Reference, features: np.ndarray) -> Distance:
-    """How far features (N, D) lie from the source's, and how far as many of its own would."""
+    """How far features (N, D) lie from the source's, and how far as many draws like its own do."""
     rng = np.random.default_rng(0)
     own = [
         rng.multivariate_normal(source.mean, source.covariance, len(features), method="cholesky")
         for _ in range(NULLS)
     ]
-    spread = float(np.trace(source.covariance))
-    null = float(np.mean([_squared(source, reference(rows)) for rows in own])) / spread
-    return Distance(_squared(source, reference(features)) / spread, null, source.images)
+    spread, root = float(np.trace(source.covariance)), _root(source.covariance)
+    null = np.mean([_squared(source, root, reference(rows)) for rows in own]) / spread
+    relative = _squared(source, root, reference(features)) / spread
+    return Distance(relative, float(null), source.images)
 
 
-def _squared(one: Reference, other: Reference) -> float:
-    # sqrtm of the symmetric form: real, where that of a plain product may not be.
-    root = np.real(sqrtm(one.covariance))
-    cross = np.trace(np.real(sqrtm(root @ other.covariance @ root)))
+def _squared(one: Reference, root: np.ndarray, other: Reference) -> float:
+    """The squared distance; `root` is the square root of the first covariance."""
+    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ other.covariance @ root), 0, None)).sum()
     apart = one.mean - other.mean
     traces = np.trace(one.covariance) + np.trace(other.covariance) - 2 * cross
     return max(0.0, float(apart @ apart + traces))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

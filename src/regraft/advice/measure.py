@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Lt
 from omegaconf import DictConfig
 
 from regraft import embedded, scores
@@ -24,6 +24,7 @@ from regraft.backbone import Backbone
 from regraft.collect import QUIET
 from regraft.config import build, build_once
 from regraft.curve import MIN_REPLICATES, MIN_SIZES
+from regraft.data import subset
 from regraft.data.images import Images, SplitName, Watch
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import EXTENSIONS
@@ -49,7 +50,7 @@ class Auto(Strategy):
     far_from: Annotated[float, Gt(0)]
     small_gain: Fraction
     small_per_class: Annotated[int, Ge(1)]
-    target_acc: Annotated[float, Gt(0), Le(1)]
+    target_acc: Annotated[float, Gt(0), Lt(1)]
     sizes: Annotated[int, Ge(MIN_SIZES)]
     replicates: Annotated[int, Ge(MIN_REPLICATES)]
     max_images: Annotated[int, Ge(100)]
@@ -98,10 +99,12 @@ def measure(cfg: DictConfig, auto: Auto, watch: Watch) -> Evidence:
 
     last = features_of(cfg, pretrained, images, "train", watch)
     val = features_of(cfg, pretrained, images, "val", watch)
-    found = None
+    found, unknown = None, NO_WEIGHTS
     if weights is not None:
         untrained = features_of(cfg, random, images, "train", watch)
         found = similarity.measure(last.by_stage, untrained.by_stage, labels, seed=cfg.seed)
+    if found is not None and not found.can_be_told:
+        found, unknown = None, EASY
     stage = found.best.stage if found else [*last.by_stage][-1]
     measured = size.measure(
         (last.by_stage[stage], labels),
@@ -114,13 +117,20 @@ def measure(cfg: DictConfig, auto: Auto, watch: Watch) -> Evidence:
     distance, why_not = second_opinion(cfg, auto, pretrained, weights, last.last, watch)
     more = None
     if measured.curve is not None:
-        more = forecast(measured.points, auto.target_acc, val_images=len(val_labels))
+        val_images, classes = len(val_labels), measured.classes
+        more = forecast(
+            measured.points, auto.target_acc, val_images=val_images, num_classes=classes
+        )
+        if more.gains is None:  # noise, or it falls: what twice the images bring is not known
+            measured = measured.without_curve(more.words)
+    if len(some.train) < len(whole.train):
+        more = None  # which counts from the images that were measured on
     return Evidence(
         data=whole.name,
         backbone=random.name,
         sizes={name: len(getattr(whole, name)) for name in ("train", "val", "test")},
         similarity=found,
-        no_similarity_because="" if found else NO_WEIGHTS,
+        no_similarity_because="" if found else unknown,
         size=measured,
         distance=distance,
         no_distance_because=why_not,
@@ -132,6 +142,7 @@ def measure(cfg: DictConfig, auto: Auto, watch: Watch) -> Evidence:
 
 
 NO_WEIGHTS = "backbone.weights=random: there is no source domain to be similar to"
+EASY = "random features make hardly an error here, so learned ones have nothing to improve"
 
 
 def random_trunk(cfg: DictConfig) -> Backbone:
@@ -171,23 +182,16 @@ def device_of(cfg: DictConfig) -> torch.device:
 
 
 def at_most(source: Source, most: int) -> Source:
-    """The source with at most about so many images to train on, and to validate with.
+    """The source with at most about so many images in each split.
 
     Classes keep their shares, and each at least two images.
     """
-    return replace(source, train=_part(source.train, most), val=_part(source.val, most))
 
+    def part(split: Split) -> Split:
+        return split.take(subset.some(split.labels, most)) if len(split) > most else split
 
-def _part(split: Split, most: int) -> Split:
-    if len(split) <= most:
-        return split
-    rng = np.random.default_rng(0)
-    share = most / len(split)
-    chosen = []
-    for label in np.unique(split.labels):
-        members = rng.permutation(np.flatnonzero(split.labels == label))
-        chosen.append(members[: max(2, round(share * len(members)))])
-    return split.take(np.sort(np.concatenate(chosen)))
+    train, val, test = map(part, (source.train, source.val, source.test))
+    return replace(source, train=train, val=val, test=test)
 
 
 def second_opinion(

@@ -55,8 +55,10 @@ def _map(axes: Axes, evidence: Evidence, auto: Auto) -> None:
         )
     _ticks(axes.xaxis, across, [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.5, 0.25, 0, -0.5, -1])
     _ticks(axes.yaxis, up, [0, 0.5, 1, 1.5, 2, line, 5, 10, 15, 20, 30, 40])
-    axes.set_xlabel("similarity: share of random features' errors avoided")
-    axes.set_ylabel("accuracy that twice the images bring (points)")
+    axes.set_xlabel(
+        "similarity: share of random features' errors avoided (scale changes at the line)"
+    )
+    axes.set_ylabel("points of accuracy that twice the images bring")
     _point(axes, evidence, across, up)
 
 

@@ -6,7 +6,7 @@ the random trunk's errors that the pretrained one does not make is near 1 where 
 open in the features, and near 0 where learning another domain was of no use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from regraft.scores import Probe
 from regraft.statistics import mcnemar
 
 DRAWS = 2000
+FEWEST = 5  # errors of random features: of fewer no share is worth anything
 QUANTILES = (0.025, 0.975)
 
 
@@ -42,6 +43,11 @@ class Similarity:
     def share(self) -> float:
         """Of the random trunk's errors, how many the pretrained one does not make; 1 at most."""
         return removed(_best_random(self.depths).right, self.best.pretrained.right)
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether random features make errors enough for others to be avoided."""
+        return int((~_best_random(self.depths).right).sum()) >= FEWEST
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -117,12 +123,20 @@ def measure(
         scores.neighbours(pretrained[last], labels),
         scores.neighbours(random[last], labels),
     )
-    best = max(reversed(depths), key=lambda depth: depth.pretrained.acc).pretrained.right
-    base = _best_random(depths).right
+    return Similarity(depths, neighbours, scores.majority(labels), _resampled(depths, seed))
+
+
+def _resampled(depths: tuple[Depth, ...], seed: int) -> np.ndarray:
+    """The share in each resampling of the images, (DRAWS,), each with its own best depths."""
     rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(labels), (DRAWS, len(labels)))
-    draws = 1 - ((~best)[picks].sum(1) + 0.5) / ((~base)[picks].sum(1) + 0.5)
-    return Similarity(depths, neighbours, scores.majority(labels), draws)
+    count = len(depths[0].random.right)
+    times = rng.multinomial(count, np.full(count, 1 / count), DRAWS)  # how often each is drawn
+
+    def fewest(probes: Iterable[Probe]) -> np.ndarray:
+        return np.min([times @ ~probe.right for probe in probes], axis=0)
+
+    base = fewest(depth.random for depth in depths)
+    return 1 - (fewest(depth.pretrained for depth in depths) + 0.5) / (base + 0.5)
 
 
 def removed(base: np.ndarray, better: np.ndarray) -> float:

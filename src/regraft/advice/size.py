@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft import scores
-from regraft.curve import MIN_SIZES, Curve, Point, fit
+from regraft.curve import MIN_SIZES, Curve, Point, fit, ladder
 
 QUANTILES = (0.05, 0.95)
 
@@ -21,7 +21,8 @@ class Size:
 
     images: int
     classes: int
-    smallest: int  # images of the rarest class
+    smallest: int  # images of the rarest class, of those that were measured on
+    largest: int  # and of the most frequent one
     curve: Curve | None
     points: tuple[Point, ...]
     draws: np.ndarray  # the gain of doubling, one per resampled curve; empty without a curve
@@ -44,6 +45,10 @@ class Size:
         low, high = np.quantile(self.draws, QUANTILES)
         return float(low), float(high)
 
+    def without_curve(self, why: str) -> "Size":
+        """The same where the curve says nothing."""
+        return replace(self, curve=None, draws=np.array([]), why_not=why)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for advice.json."""
         return {
@@ -51,6 +56,7 @@ class Size:
             "classes": self.classes,
             "images_per_class": self.per_class,
             "images_of_the_rarest_class": self.smallest,
+            "images_of_the_most_frequent_class": self.largest,
             "gain_of_doubling": self.gain,
             "interval": self.interval,
             "no_curve_because": self.why_not or None,
@@ -75,8 +81,10 @@ def measure(
     features, labels = train
     counts = np.bincount(labels)
     present = counts[counts > 0]
-    made = Size(images, len(present), int(present.min()), None, (), np.array([]), "")
-    steps = _steps(len(labels) // len(present), sizes)
+    made = Size(
+        images, len(present), int(present.min()), int(present.max()), None, (), np.array([]), ""
+    )
+    steps = ladder(len(labels) // len(present), sizes)
     if len(steps) < MIN_SIZES:
         return replace(made, why_not=f"a learning curve needs {MIN_SIZES} images per class")
     penalty = scores.best_penalty(features, labels, seed)
@@ -92,20 +100,3 @@ def measure(
     curve = fit(points, val_images=len(val[1]))
     draws = curve.gains(2, now=max(curve.now, images / len(present)))
     return replace(made, curve=curve, points=tuple(points), draws=draws)
-
-
-def _steps(most: int, count: int) -> list[int]:
-    """Images per class, about geometric, from a sixteenth (or 1) to all.
-
-    >>> _steps(125, 6), _steps(5, 6), _steps(2, 6)
-    ([8, 14, 24, 41, 72, 125], [1, 2, 3, 4, 5], [1, 2])
-    """
-    steps = np.geomspace(max(1, most / 16), max(1, most), min(count, max(1, most)))
-    return [int(step) for step in _apart(steps.round().astype(int), most)]
-
-
-def _apart(steps: np.ndarray, most: int) -> np.ndarray:
-    """Each at least one above the one before, none above `most`."""
-    numbers = np.arange(len(steps))
-    rising = np.maximum.accumulate(steps - numbers) + numbers
-    return np.minimum(rising, most - numbers[::-1])

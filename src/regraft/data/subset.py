@@ -46,6 +46,22 @@ def few(
     return np.sort(np.concatenate(chosen))
 
 
+def some(labels: np.ndarray, most: int) -> np.ndarray:
+    """Sorted indices of about `most` images: of each class its share, and at least two.
+
+    Always the same for the same labels; all where there are no more.
+
+    >>> some(np.array([0] * 30 + [1] * 2 + [2] * 8), 10).size
+    12
+    """
+    rng, share = np.random.default_rng(0), min(1.0, most / len(labels))
+    chosen = []
+    for label in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(own[: max(2, round(share * len(own)))])
+    return np.sort(np.concatenate(chosen))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Division:
     """How images that have no split of their own are divided, as the keys of `data` say it.

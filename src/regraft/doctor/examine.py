@@ -10,6 +10,7 @@ from typing import get_args
 from omegaconf import DictConfig
 from rich.console import Console
 
+from regraft.advice.measure import Auto
 from regraft.data.folders import passed_over
 from regraft.data.readable import OnError
 from regraft.doctor import copies, estimate, labels, machine, network, pictures, pretrained
@@ -38,6 +39,7 @@ def examine(job: Job) -> list[Finding]:
     """Every finding about a job, in the order in which a person wants to read them."""
     sample = look(job.images, job.cfg.seed, keep=estimate.BATCHES * job.images.batch_size)
     return [
+        *what_is_to_be_found_out(job.strategy),
         *labels.counts(job),
         *labels.precision(job),
         *left_out(job.cfg.data),
@@ -55,6 +57,14 @@ def examine(job: Job) -> list[Finding]:
         *machine.environment(job, sample),
         *estimate.estimate(job, sample),
     ]
+
+
+def what_is_to_be_found_out(strategy: object) -> list[Finding]:
+    """Of strategy=auto, that what is trained is not known yet."""
+    if not isinstance(strategy, Auto):
+        return []
+    words = "what is trained is measured first; the rest of this page is about feature_extraction"
+    return [yellow("strategy", words, "regraft advise with the same words says what it will be")]
 
 
 def left_out(data: DictConfig) -> list[Finding]:
