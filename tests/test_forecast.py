@@ -62,6 +62,13 @@ def test_a_target_reached_already_needs_nothing():
     assert found.words == "for a validation accuracy of 0.9: reached already with 5 per class"
 
 
+def test_that_a_target_is_reached_is_doubted_on_few_validation_images():
+    points = points_on(0.02, 0.1, full=20)
+    sure, doubtful = (forecast(points, 0.9, val_images=images) for images in (2000, 30))
+    assert "little" not in sure.words
+    assert "or as little as 0.8" in doubtful.words and doubtful.verdict == "reached"
+
+
 @pytest.mark.parametrize(
     ("points", "target_acc", "verdict", "words"),
     [

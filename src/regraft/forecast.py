@@ -16,6 +16,7 @@ import numpy as np
 from regraft.classwise import ClassOutlook, Judged, outlooks
 from regraft.curve import QUANTILES, Curve, Law, Point, errors_by_size, fit
 from regraft.errors import RegraftError
+from regraft.statistics import wilson
 
 KEYS = ("estimate", "low", "high")
 FACTORS = (2, 4)  # times the images, whose gain is forecast
@@ -81,7 +82,9 @@ def forecast(
     already = bool(1 - groups[now].mean() >= target_acc)
     if already:
         total = dict.fromkeys(KEYS, float(now))
-        verdict, words = "reached", f"reached already with {now} per class"
+        verdict = "reached"
+        words = f"reached already with {now} per class"
+        words += _how_sure(1 - float(groups[now].mean()), target_acc, val_images)
     else:
         total = _total(curve, target_acc)
         endless = math.isinf(total["estimate"])
@@ -167,6 +170,13 @@ def _total(curve: Curve, target_acc: float) -> dict[str, float]:
         key: size if math.isinf(size) else max(math.ceil(size - 1e-6), curve.now + 1)
         for key, size in total.items()
     }
+
+
+def _how_sure(acc: float, target_acc: float, val_images: int | None) -> str:
+    """What so few validation images leave open, as the end of a sentence; "" if nothing."""
+    if val_images is None or (low := wilson(acc, val_images)[0]) >= target_acc:
+        return ""
+    return f" ({acc:.2f}, or as little as {low:.2f}: there are few validation images)"
 
 
 def _fall(groups: dict[int, np.ndarray]) -> tuple[int, int] | None:
