@@ -9,7 +9,6 @@ from rich.console import Console
 
 from regraft import auto, tracking
 from regraft.advice.recommend import Choice
-from regraft.config import build
 from regraft.errors import RegraftError
 from regraft.experiment import run
 
@@ -17,7 +16,7 @@ CHOICES = (
     Choice("strategy=finetune", "one"),
     Choice("head=linear", "two"),
     Choice("optimizer.backbone_ratio=1 optimizer.stage_decay=1", "three"),
-    Choice("trainer.max_epochs=40 trainer.check_val_every_n_epoch=2", "four"),
+    Choice("trainer.max_epochs=40 min_steps=300", "four"),
 )
 
 
@@ -39,7 +38,7 @@ def test_the_job_becomes_what_was_recommended(tmp_path):
     ("words", "key", "value"),
     [
         (("trainer.max_epochs=7",), "trainer.max_epochs", 7),
-        (("trainer.max_epochs=7",), "trainer.check_val_every_n_epoch", 1),
+        (("trainer.max_epochs=7",), "min_steps", 0),
         (("optimizer.stage_decay=0.5",), "optimizer.backbone_ratio", 0.1),
         (("optimizer=sgd",), "optimizer._target_", "regraft.optim.sgd"),
         (("optimizer=sgd",), "optimizer.backbone_ratio", 0.1),
@@ -94,15 +93,6 @@ def test_a_sweep_over_strategies_has_not_chosen_one(tmp_path):
     ]
 
 
-def test_another_strategy_is_followed_for_as_many_steps(tmp_path):
-    cfg = composed(tmp_path, "strategy=auto", "strategy.instead=scratch", "data.per_class=5")
-    auto._write_instead(build(cfg.strategy), cfg, tmp_path)
-    with open_dict(cfg):
-        cfg.resume = "auto"
-    made = auto.as_decided(cfg)
-    assert (made.strategy.name, made.trainer.max_epochs) == ("scratch", 400)
-
-
 def test_options_of_the_strategy_auto_are_not_those_of_the_chosen_one(tmp_path):
     cfg, _ = decided(tmp_path, "strategy.small_gain=0.1")
     assert "small_gain" not in cfg.strategy
@@ -138,7 +128,7 @@ def test_a_job_measures_then_trains_and_knows_its_floors(tmp_path):
     assert {row["action"] for row in result["plan"]} == {"tune"}
     advice = result["advice"]
     assert advice["placement"]["quadrant"] == "small_dissimilar"
-    assert "trainer.max_epochs" not in str(advice["choices"])
+    assert "min_steps" not in str(advice["choices"])
     floors = advice["floors"]
     assert set(floors) == {
         "majority",

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from regraft.data.subset import some
 from regraft.errors import RegraftError
-from regraft.probe import Probe, answer, some
+from regraft.probe import Probe, answer
 
 STRATEGY = Probe(name="probe", quadrant=None, images=60)
 BACKBONE = SimpleNamespace(

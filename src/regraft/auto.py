@@ -22,10 +22,9 @@ from regraft.advice import floors
 from regraft.advice.advise import ADVICE, PICTURE, show
 from regraft.advice.advise import advise as write_advice
 from regraft.advice.measure import Auto
-from regraft.advice.recommend import Choice, length
-from regraft.config import build, check
+from regraft.advice.recommend import Choice
+from regraft.config import check
 from regraft.errors import RegraftError
-from regraft.paths import write_whole
 from regraft.progress import watched
 from regraft.provenance import composed, key_of, origin, overridden, words_of
 
@@ -68,20 +67,14 @@ def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictCo
     if record.job.choices.get("strategy") != "auto":
         return cfg
     if is_auto(cfg):
-        strategy: Auto = build(cfg.strategy)
-        if strategy.instead:
-            _write_instead(strategy, cfg, folder)
-        else:
-            made = write_advice(cfg, folder, partial(watched, console))
-            show(made, _open(made.choices), folder, console)
+        made = write_advice(cfg, folder, partial(watched, console))
+        show(made, _open(made.choices), folder, console)
     advice = _read(folder)
     taken = _open(_choices(advice))
     decided, choices = _composed(taken)
-    record.add(choices=choices, strategy={"name": choices["strategy"]})
-    if "instead" not in advice:
-        record.add(advice=advice | {"choices": [vars(choice) for choice in taken]})
-        record.add(choices={"strategy": "auto"})
-        record.goes_on_from({"images_forwarded": advice["cost"]["images_forwarded"]})
+    record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
+    record.add(advice=advice | {"choices": [vars(choice) for choice in taken]})
+    record.goes_on_from({"images_forwarded": advice["cost"]["images_forwarded"]})
     record.config = decided
     record.write()  # a run that is killed has been advised
     os.environ[DECIDED] = str(folder.absolute())
@@ -118,15 +111,6 @@ def _given() -> list[str]:
     """The words of the command line but those about the strategy."""
     words = words_of(HydraConfig.get())
     return [word for word in words if key_of(word).partition(".")[0] != "strategy"]
-
-
-def _write_instead(strategy: Auto, cfg: DictConfig, folder: Path) -> None:
-    """Another strategy, for as long as the advised one would be followed."""
-    images = len(build(cfg.data, cfg.seed).train)
-    steps = length(images, strategy.min_steps, cfg.loader.batch_size)
-    choices = Choice(f"strategy={strategy.instead}", "asked for"), *steps
-    text = {"instead": strategy.instead, "choices": [vars(choice) for choice in choices]}
-    write_whole(folder / ADVICE, f"{json.dumps(text, indent=2)}\n".encode())
 
 
 def _read(folder: Path) -> dict[str, Any]:

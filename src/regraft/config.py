@@ -8,8 +8,9 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -38,6 +39,7 @@ PLAIN: dict[str, Any] = {
     "seed": int,
     "tags": list[str],
     "output_dir": str,
+    "min_steps": Annotated[int, Ge(0)],
     "resume": Literal["auto"] | None,
     "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
 }

@@ -43,6 +43,7 @@ from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
+from regraft.length import with_enough_steps
 from regraft.masking import masked
 from regraft.paths import write_whole
 from regraft.plan import drop_unread, graft
@@ -121,6 +122,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     ratios = optim.ratios_of(make_optimizer(backbone, plan, head), backbone)
     history = History(folder / "metrics.csv")
     watching = [Bar(console), history, Divergence(images.names["train"])]
+    cfg = with_enough_steps(cfg, images.sizes["train"])
     trainer = make_trainer(cfg, logger, watching)
     devices.refuse_what_cannot_be_shared(trainer, plan, images)
     record.add(machine=tracking.machine(trainer.strategy.root_device))

@@ -21,8 +21,6 @@ from regraft.statistics import Answers, Repeat
 
 NO_RESULT = "no result was written: the job is still running, or it was killed"
 PROBED = "probe.csv"  # of strategy=probe: which training images were told right
-# Overrides that tell repetitions apart, or that a choice tells.
-TOLD = ("seed", "data.fold", "strategy.instead")
 # Asked first when nobody wrote down what was swept: these say why the other choices differ.
 FIRST = ("quadrant", "data", "backbone", "strategy")
 
@@ -194,7 +192,7 @@ def swept(jobs: Sequence[Job]) -> list[str]:
     keys = [
         key
         for key in dict.fromkeys(key for job in known for key in job.overrides)
-        if key not in TOLD and len({job.setting(key) for job in known}) > 1
+        if key not in ("seed", "data.fold") and len({job.setting(key) for job in known}) > 1
     ]
     choices = dict.fromkeys([*FIRST, *sorted({key for job in known for key in job.choices})])
     for key in choices:

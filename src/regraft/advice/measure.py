@@ -42,8 +42,7 @@ FEWEST = 100  # images of a source domain
 class Auto(Strategy):
     """The strategy `auto`: where the table's lines are drawn, and how much is measured.
 
-    `source` is a folder with images of what the weights were trained on, if there is one. With
-    `instead`, that strategy is followed for as many steps as the advice would be, unmeasured.
+    `source` is a folder with images of what the weights were trained on, if there is one.
     """
 
     similar_from: Fraction
@@ -54,9 +53,8 @@ class Auto(Strategy):
     sizes: Annotated[int, Ge(MIN_SIZES)]
     replicates: Annotated[int, Ge(MIN_REPLICATES)]
     max_images: Annotated[int, Ge(100)]
-    min_steps: Annotated[int, Ge(1)]
+    min_steps: Annotated[int, Ge(0)]
     source: str | None = None
-    instead: str | None = None
 
     @property
     def lines(self) -> Thresholds:

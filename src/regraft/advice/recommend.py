@@ -14,7 +14,7 @@ from regraft.advice.size import Size
 
 RARE = 5  # times as many images in the most frequent class: balance=weights then paid on faces
 DOUBT = 0.05  # p from which on stages above the best one are not certainly worse
-EPOCHS = 20  # as trainer.max_epochs is for a data set that is not small
+EPOCHS = 20  # as conf/trainer/ has them
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Choice:
 
 def recommend(evidence: Evidence, auto: Auto, batch_size: int) -> tuple[Choice, ...]:
     """The strategy first, then cut, head, learning rates, balance and epochs."""
-    steps = length(evidence.sizes["train"], auto.min_steps, batch_size)
-    return (*_strategy(evidence), *_balance(evidence.size), *steps)
+    length = _length(evidence, auto, batch_size)
+    return (*_strategy(evidence), *_balance(evidence.size), length)
 
 
 def _strategy(evidence: Evidence) -> Iterator[Choice]:
@@ -90,10 +90,9 @@ def _depth(found: Similarity) -> str:
     return f"above {found.best.stage} features stop getting better{doubt}"
 
 
-def length(images: int, min_steps: int, batch_size: int) -> Iterator[Choice]:
+def _length(evidence: Evidence, auto: Auto, batch_size: int) -> Choice:
     """So many epochs that a small data set, too, has enough steps."""
-    steps = math.ceil(images / batch_size)
-    epochs = max(EPOCHS, math.ceil(min_steps / steps))
-    every = max(1, epochs // EPOCHS)
-    words = f"trainer.max_epochs={epochs} trainer.check_val_every_n_epoch={every}"
-    yield Choice(words, f"{epochs * steps:,} steps of {batch_size} images, {epochs // every} looks")
+    steps = math.ceil(evidence.sizes["train"] / batch_size)
+    fewer = f"{EPOCHS} epochs are {EPOCHS * steps:,} steps of {batch_size} images"
+    enough = "enough" if EPOCHS * steps >= auto.min_steps else "too few to learn much"
+    return Choice(f"trainer.max_epochs={EPOCHS} min_steps={auto.min_steps}", f"{fewer}, {enough}")
