@@ -1,6 +1,7 @@
 import numpy as np
 from advice.known import known
 
+from regraft.advice.placement import Thresholds, place
 from regraft.advice.size import measure
 
 
@@ -41,3 +42,10 @@ def test_too_few_images_for_a_curve_are_said():
     found = measure(train, (data.val["stage1"], data.val_labels), images=20, sizes=6, replicates=3)
     assert found.gain is None and found.interval is None and found.curve is None
     assert "images per class" in found.why_not
+
+
+def test_a_curve_that_says_nothing_places_nothing():
+    found = measured(known(similar=False, small=True, seed=0)).without_curve("it is noise")
+    assert found.gain is None and found.interval is None and found.why_not == "it is noise"
+    lines = Thresholds(similar_from=0.75, small_gain=0.025, small_per_class=50)
+    assert place(None, found, lines).small == 1

@@ -90,7 +90,7 @@ def show(advice: Advice, taken: Sequence[Choice], folder: Path, console: Console
     choices = Table.grid(padding=(0, 2))
     for choice in advice.choices:
         made = choice in taken
-        reason = choice.reason if made else f"you chose otherwise, which stays ({choice.reason})"
+        reason = choice.reason if made else f"your choice stays ({choice.reason})"
         words = printable(choice.words.replace(" ", "\n"))
         choices.add_row(Text(words, "bold" if made else "strike"), Text(printable(reason)))
     console.print()

@@ -120,7 +120,7 @@ def measure(cfg: DictConfig, auto: Auto, watch: Watch) -> Evidence:
             measured.points, auto.target_acc, val_images=val_images, num_classes=classes
         )
         if more.gains is None:  # noise, or it falls: what twice the images bring is not known
-            measured = measured.without_curve(more.words)
+            measured, more = measured.without_curve(more.words.partition(": ")[2]), None
     if len(some.train) < len(whole.train):
         more = None  # which counts from the images that were measured on
     return Evidence(
