@@ -63,9 +63,9 @@ def as_decided(cfg: DictConfig) -> DictConfig:
 
 def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictConfig:
     """Measure what `strategy=auto` wants to know, record it, and give the job that it means."""
-    folder = Path(os.environ[DECIDED]) if rank.rank() else record.job.folder
     if record.job.choices.get("strategy") != "auto":
         return cfg
+    folder = Path(os.environ[DECIDED]) if rank.rank() else record.job.folder
     if is_auto(cfg):
         made = write_advice(cfg, folder, partial(watched, console))
         show(made, _open(made.choices), folder, console)

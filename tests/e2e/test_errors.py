@@ -183,7 +183,7 @@ def test_questions_are_answered_without_importing_torch(words, repository, tmp_p
 
 def test_help_lists_groups_options_and_commands(train):
     done = train("--help")
-    for text in ("strategy: collect, feature_extraction", "-m sweep=quadrants", "--cfg job"):
+    for text in ("strategy: auto, collect, feature_extraction", "-m sweep=quadrants", "--cfg job"):
         assert text in done.stdout
 
 
