@@ -537,7 +537,7 @@ def test_the_command_takes_the_words_of_train_and_leaves_nothing_behind(doctor, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-m", "seed=0,1"], "-m: the doctor looks at one job at a time; give one value per key"),
+        (["-m", "seed=0,1"], "-m: doctor is for one job at a time; give one value per key"),
         (["optimizer.lrr=3"], "did you mean 'optimizer.lr'"),
         (["data=image_folder", "data.root=nowhere"], "there is no folder 'nowhere'"),
         (["data=digits", "--bogus"], "--bogus: no such flag"),

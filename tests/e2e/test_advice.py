@@ -10,40 +10,17 @@ import time
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("advice")]
-WORDS = ["data.per_class=3", "trainer.max_epochs=2", "logger=none"]
 TIMEOUT_S = 120
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory, train_in):
-    folder = tmp_path_factory.mktemp("verify")
-    options = ["strategy=auto,feature_extraction,scratch", "seed=0", "min_steps=0"]
-    done = train_in(folder, "-m", "sweep=verify", *options, *WORDS, timeout=400)
-    [made] = folder.glob("outputs/sweeps/*/*")
-    return made, done
 
 
 def results(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*/result.json"))]
 
 
-def test_the_advice_is_judged_against_other_strategies(sweep):
-    folder, done = sweep
-    assert done.returncode == 0, done.stderr
-    found = results(folder)
-    assert [r["choices"]["strategy"] for r in found] == ["auto", "feature_extraction", "scratch"]
-    assert [r["strategy"]["name"] for r in found] == ["finetune", "feature_extraction", "scratch"]
-    regret = found[0]["advice"]["regret"]
-    accs = [result["metrics"]["test/acc"] for result in found]
-    assert regret["points"] == pytest.approx(100 * (max(accs) - accs[0]), abs=1e-3)
-    assert [result["advice"] for result in found[1:]] == [None, None]
-    assert "The advice, finetune optimizer.backbone_ratio=1" in (folder / "sweep.md").read_text()
-    assert "The advice, finetune" in done.stdout
-
-
 def test_a_killed_run_goes_on_with_what_was_decided(tmp_path, repository):
     """An advised job, and another one, both killed when the training has begun."""
-    words = ["strategy=auto,scratch", "data.per_class=5", "logger=none", "trainer.max_epochs=30"]
+    words = ["sweep=verify", "strategy=auto,scratch", "seed=0", "min_steps=0", "data.per_class=5"]
+    words += ["logger=none", "trainer.max_epochs=30"]
     command = [sys.executable, str(repository / "train.py"), "-m", *words]
     command += ["hydra.sweep.dir=sweep"]
     for number in (0, 1):
@@ -67,6 +44,13 @@ def test_a_killed_run_goes_on_with_what_was_decided(tmp_path, repository):
     assert found[0]["advice"]["placement"]["quadrant"] == "small_dissimilar"
     assert set(found[0]["advice"]["floors"]) > {"majority", "linear probe"}
     assert "The advice, finetune" in done.stdout
+    assert [result["strategy"]["name"] for result in found] == ["finetune", "scratch"]
+    accs = [result["metrics"]["test/acc"] for result in found]
+    regret = found[0]["advice"]["regret"]["points"]
+    assert regret == pytest.approx(100 * (max(accs) - accs[0]), abs=1e-3)
+    assert found[1]["advice"] is None
+    said = (tmp_path / "sweep" / "sweep.md").read_text()
+    assert "The advice, finetune optimizer.backbone_ratio=1" in said
 
 
 def wait_for(path, process):

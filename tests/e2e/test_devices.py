@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,8 +19,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("devices")]
 TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
 
 
-def left_behind() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("regraft-rank-*"))
+def left_behind(temporary: Path) -> list[Path]:
+    """What the other process has left; it may end a moment after the first."""
+    deadline = time.monotonic() + 10
+    while (found := [*temporary.glob("regraft-rank-*")]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +36,11 @@ def watched(train_in, repository):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REGRAFT_TRUST", "witness")
             patch.setenv("PYTHONPATH", f"{repository / 'src'}:{repository / 'tests'}")
-            before = left_behind()
+            (folder / "tmp").mkdir(parents=True)
+            patch.setenv("TMPDIR", str(folder / "tmp"))
             done = train_in(folder, *TWO, *words, witness)
         assert done.returncode == 0, done.stderr
-        assert left_behind() <= before
+        assert left_behind(folder / "tmp") == []
         [run] = folder.glob("outputs/runs/*/*")
         ranks = [json.loads((folder / f"rank{number}.json").read_text()) for number in (0, 1)]
         return run, done, ranks
