@@ -49,6 +49,7 @@ def test_there_are_the_groups_that_are_promised():
     assert len(OPTIONS) > 40
 
 
+@pytest.mark.slow
 def test_every_option_and_every_preset_under_every_strategy_is_right():
     """What `regraft validate` does; each error has its file and line."""
     found = validate(entries())

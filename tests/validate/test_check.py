@@ -50,6 +50,7 @@ def wrong(shipped, tmp_path):
     return check_files
 
 
+@pytest.mark.slow
 def test_all_errors_of_all_files_are_told(wrong):
     found = wrong(
         head__typos="# c\n_target_: regraft.head.mlp\nhidden: abc\ndropuot: 0.1\ndropout: 2\n",
