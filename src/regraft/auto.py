@@ -66,11 +66,11 @@ def decide(cfg: DictConfig, record: tracking.Record, console: Console) -> DictCo
     if record.job.choices.get("strategy") != "auto":
         return cfg
     folder = Path(os.environ[DECIDED]) if rank.rank() else record.job.folder
-    if is_auto(cfg):
-        made = write_advice(cfg, folder, partial(watched, console))
-        show(made, _open(made.choices), folder, console)
+    made = write_advice(cfg, folder, partial(watched, console)) if is_auto(cfg) else None
     advice = _read(folder)
     taken = _open(_choices(advice))
+    if made is not None:
+        show(made, taken, folder, console)
     decided, choices = _composed(taken)
     record.add(choices=choices | {"strategy": "auto"}, strategy={"name": choices["strategy"]})
     record.add(advice=advice | {"choices": [vars(choice) for choice in taken]})

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from regraft.comparison import Cell, Row, Sweep
+from regraft.earlier import RESULT
 from regraft.paths import write_whole
 from regraft.statistics import paired
 
 AUTO = "auto"
-RESULT = "result.json"
 
 
 @dataclass(frozen=True)

@@ -127,12 +127,12 @@ def _of_similarity(advice: Advice) -> Iterator[tuple[str, str]]:
         yield "similarity", f"cannot be measured: {of.no_similarity_because}"
         return
     found, low, high = of.similarity, *of.similarity.interval
-    best, base = found.best, max(found.depths, key=lambda depth: depth.random.acc)
+    best, base = found.best, found.base
     yield (
         "similarity",
         f"{found.share:.0%} of the errors of random features are avoided "
         f"({low:.0%} to {high:.0%}): {best.pretrained.acc:.3f} instead of "
-        f"{base.random.acc:.3f}, majority class {found.majority:.3f}",
+        f"{base.acc:.3f}, majority class {found.majority:.3f}",
     )
     rows = ", ".join(f"{depth.stage} {depth.pretrained.acc:.3f}" for depth in found.depths)
     yield "by depth", f"{rows}; {found.neighbours.pretrained.acc:.3f} by nearest neighbours"

@@ -42,12 +42,12 @@ class Similarity:
     @property
     def share(self) -> float:
         """Of the random trunk's errors, how many the pretrained one does not make; 1 at most."""
-        return removed(_best_random(self.depths).right, self.best.pretrained.right)
+        return removed(self.base.right, self.best.pretrained.right)
 
     @property
     def can_be_told(self) -> bool:
         """Whether random features make errors enough for others to be avoided."""
-        return int((~_best_random(self.depths).right).sum()) >= FEWEST
+        return int((~self.base.right).sum()) >= FEWEST
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -59,6 +59,11 @@ class Similarity:
     def best(self) -> Depth:
         """The depth whose pretrained features do best; of equal ones the deepest."""
         return max(reversed(self.depths), key=lambda depth: depth.pretrained.acc)
+
+    @property
+    def base(self) -> Probe:
+        """Random features at the depth where they do best."""
+        return max((depth.random for depth in self.depths), key=lambda probe: probe.acc)
 
     @property
     def helpful(self) -> int:
@@ -146,7 +151,3 @@ def removed(base: np.ndarray, better: np.ndarray) -> float:
     0.8
     """
     return float(1 - ((~better).sum() + 0.5) / ((~base).sum() + 0.5))
-
-
-def _best_random(depths: tuple[Depth, ...]) -> Probe:
-    return max((depth.random for depth in depths), key=lambda probe: probe.acc)

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft import scores
-from regraft.curve import MIN_SIZES, Curve, Point, fit, ladder
-
-QUANTILES = (0.05, 0.95)
+from regraft.curve import MIN_SIZES, QUANTILES, Curve, Point, fit, ladder
 
 
 @dataclass(frozen=True)
