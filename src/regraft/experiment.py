@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
@@ -35,6 +34,7 @@ from regraft import (
     probe,
     summary,
     tracking,
+    verdict,
 )
 from regraft.checkpoint_io import WholeCheckpoints, save
 from regraft.classifier import Classifier, read_best, stack
@@ -172,11 +172,11 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     record.add(cost=features.cost(computed, history.rows))
 
     # Judge the best weights: chosen on the validation split, tested once.
-    best = load_best(trainer, classifier, folder)
-    record.add(checkpoint=best.path, best_epoch=best.epoch)
-    judge = devices.judge(cfg, trainer)
-    val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
-    record.add(metrics=tracking.metrics("val", *val) | tracking.metrics("test", *test))
+    with best_weights(trainer, classifier, record) as card:
+        judge = devices.judge(cfg, trainer)
+        val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
+        record.add(metrics=verdict.metrics("val", *val) | verdict.metrics("test", *test))
+        card["calibration"] = verdict.calibrate(record, build(cfg.calibration), val, test)
     record.add(cost=record.spent())
     if isinstance(strategy, Collect) and computed:
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
@@ -269,13 +269,6 @@ def cost(trainer: pl.Trainer, classifier: Classifier, fit_s: float) -> dict[str,
     }
 
 
-class Best(NamedTuple):
-    """The weights that are judged: their checkpoint inside the run's folder, and its epoch."""
-
-    path: str | None
-    epoch: int | None
-
-
 @contextmanager
 def keeping_best(
     trainer: pl.Trainer, classifier: Classifier, record: tracking.Record
@@ -285,22 +278,31 @@ def keeping_best(
         yield
     except Exception:
         try:
-            best = load_best(trainer, classifier, record.job.folder)
-            record.add(checkpoint=best.path, best_epoch=best.epoch)
+            with best_weights(trainer, classifier, record):
+                pass
         except Exception:  # a full disk perhaps: why the training failed is what is said
             log.info("the best checkpoint could not be completed", exc_info=True)
         raise
 
 
-def load_best(trainer: pl.Trainer, classifier: Classifier, folder: Path) -> Best:
-    """Put the best epoch's weights back and make their checkpoint whole.
+@contextmanager
+def best_weights(
+    trainer: pl.Trainer, classifier: Classifier, record: tracking.Record
+) -> Iterator[dict[str, Any]]:
+    """Put the best epoch's weights back; at the end their checkpoint is made whole and recorded.
 
-    Without a checkpoint, the weights stay those of the last epoch.
+    What is judged meanwhile goes into the checkpoint with the card that this gives. Without a
+    checkpoint, the weights stay those of the last epoch.
     """
     best = read_best(trainer, classifier)
     if best is None:
-        return Best(None, None)
+        yield {}
+        return
     path, checkpoint = best
     classifier.load_state_dict(checkpoint["state_dict"])
-    save(checkpoint, path)
-    return Best(str(path).removeprefix(f"{folder}/"), checkpoint["epoch"])
+    try:
+        yield checkpoint["regraft"]
+    finally:
+        save(checkpoint, path)
+        relative = str(path).removeprefix(f"{record.job.folder}/")
+        record.add(checkpoint=relative, best_epoch=checkpoint["epoch"])

@@ -18,12 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_f1_score,
-)
 
 from regraft import __version__, faults, searchpath
 from regraft.beside import is_search
@@ -305,6 +299,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "forecast": None,
         "advice": None,
         "scores": None,
+        "calibration": None,
         "wandb": None,
         "versions": versions(),
         "machine": {},
@@ -343,24 +338,3 @@ def _git(*arguments: str) -> str:
         ["git", *arguments], capture_output=True, text=True, timeout=5, check=True
     )
     return done.stdout.strip()
-
-
-def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, float]:
-    """Top-1 accuracy, loss, macro F1 and expected calibration error (15 bins; Guo et al. 2017).
-
-    Probabilities are (N, num_classes), labels (N,).
-    """
-    if not probabilities.isfinite().all():
-        raise RegraftError(
-            f"what the network says of {split} images is no number (NaN): the training diverged; "
-            "lower optimizer.lr"
-        )
-    classes = probabilities.shape[1]
-    correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
-    values = {
-        "acc": multiclass_accuracy(probabilities, labels, classes, average="micro"),
-        "loss": -correct.log().mean(),
-        "macro_f1": multiclass_f1_score(probabilities, labels, classes, average="macro"),
-        "ece": multiclass_calibration_error(probabilities, labels, classes, n_bins=15),
-    }
-    return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}

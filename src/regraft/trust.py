@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "optimizer": ("torch.optim.Optimizer",),
     "scheduler": ("torch.optim.lr_scheduler.LRScheduler",),
     "trainer": ("pytorch_lightning.Trainer",),
+    "calibration": ("regraft.calibration.Wanted",),
     "loader": ("regraft.data.images.Images",),
     "logger": ("pytorch_lightning.loggers.Logger", "builtins.None"),
     "callbacks.": ("pytorch_lightning.Callback",),  # each of them

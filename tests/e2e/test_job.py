@@ -13,7 +13,6 @@ import wandb_file
 from PIL import Image
 
 import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
-from regraft import tracking
 
 MEDIA = {"plan", "confusion_matrix_table", "test/confident_mistakes"}
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("job")]
@@ -205,12 +204,3 @@ def test_two_jobs_that_race_send_each_image_through_once(tmp_path, repository, m
     costs = [result(tmp_path / name)["cost"] for name in "ab"]
     assert sum(cost["images_forwarded"] for cost in costs) == 200 + 179 + 359
     assert result(tmp_path / "a")["metrics"] == result(tmp_path / "b")["metrics"]
-
-
-def test_metrics_against_counting_by_hand():
-    probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
-    found = tracking.metrics("test", probabilities, torch.tensor([0, 1, 1, 0]))
-    assert found["test/acc"] == 0.75
-    assert found["test/macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2, abs=1e-6)
-    expected = -(torch.tensor([0.9, 0.8, 0.4, 0.7]).log().mean()).item()
-    assert found["test/loss"] == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,130 @@
+"""A trained network with all that is needed to use it: from a run's checkpoint alone, offline."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from regraft.backbone import Backbone
+from regraft.calibration import Calibration
+from regraft.config import build
+from regraft.data.transforms import InputConfig
+from regraft.errors import RegraftError, did_you_mean
+from regraft.head import Head
+from regraft.paths import shown
+
+BEST = "checkpoints/best.ckpt"
+
+
+class Network(nn.Module):
+    """A trunk and its head: normalised images float32 (B, 3, H, W) to logits (B, num_classes).
+
+    Its tensors have the names that they have in a checkpoint.
+    """
+
+    def __init__(self, backbone: Backbone, head: Head) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        # Not by the backbone's own forward, which counts images: nothing that can be exported.
+        features = self.backbone.net.forward_features(images)
+        return self.head(self.backbone.read(features, self.head.takes))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in evaluation mode, what it wants to see and what it knows."""
+
+    network: nn.Module  # normalised images float32 (B, 3, H, W) to logits (B, num_classes)
+    input: InputConfig
+    classes: tuple[str, ...]
+    calibration: Calibration
+    source: Path  # the file that it was read from
+    card: dict[str, Any] = field(repr=False)  # of the checkpoint
+
+
+def load(path: Path) -> Trained:
+    """The network of a run's folder or of a checkpoint.
+
+    Raises RegraftError where there is none, it is damaged, or what it consists of is not trusted.
+    """
+    return from_checkpoint(checkpoint_of(path))
+
+
+def checkpoint_of(path: Path) -> Path:
+    """The best checkpoint of a run, or the file itself."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        hint = did_you_mean(path.name, _beside(path))
+        raise RegraftError(f"{shown(path)}: no such run, exported folder or checkpoint{hint}")
+    if (path / BEST).is_file():
+        return path / BEST
+    if jobs := sorted(int(p.parents[1].name) for p in path.glob(f"[0-9]*/{BEST}")):
+        raise RegraftError(
+            f"{shown(path)} is a sweep: name one of its jobs, such as {shown(path / str(jobs[0]))}"
+        )
+    try:
+        status = json.loads((path / "result.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RegraftError(f"{shown(path)}: no run and no exported folder") from None
+    raise RegraftError(
+        f"{shown(path)}: this run ({status}) has kept no checkpoint ({BEST}); train it again with "
+        "callbacks.checkpoint, as it is by default"
+    )
+
+
+def from_checkpoint(path: Path) -> Trained:
+    """The network of one of our checkpoints; nothing but this file is read."""
+    checkpoint = read(path)
+    card, state = checkpoint["regraft"], checkpoint["state_dict"]
+    cfg = OmegaConf.create(card["config"])
+    backbone: Backbone = build(cfg.backbone)
+    trunk = {name.removeprefix("backbone.net.") for name in state}
+    stages = enumerate(backbone.stages)
+    gone = [index for index, stage in stages if stage.tensors and trunk.isdisjoint(stage.tensors)]
+    backbone.graft(dropped=gone)
+    classes = tuple(card["classes"])
+    head: Head = build(cfg.head, backbone.out_features, backbone.map_shape, len(classes))
+    network = Network(backbone, head)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise RegraftError(f"{shown(path)}: does not fit the network it names: {first}") from error
+    network.requires_grad_(False).eval()
+    calibration = Calibration(**card["calibration"]) if card.get("calibration") else UNCALIBRATED
+    return Trained(network, backbone.input, classes, calibration, path, card)
+
+
+# Of a checkpoint that training has not finished with.
+UNCALIBRATED = Calibration(1.0)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What is in a checkpoint of ours: tensors and plain data; never runs its code.
+
+    Raises RegraftError for anything else, and for one of a run that has not ended, which lacks the
+    stages that were kept.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise RegraftError(f"{shown(path)}: no such checkpoint") from error
+    except Exception as error:  # torch raises many kinds of them
+        raise RegraftError(f"{shown(path)} is damaged, or no checkpoint") from error
+    card = checkpoint.get("regraft") if isinstance(checkpoint, dict) else None
+    if not isinstance(card, dict) or not {"config", "classes"} <= card.keys():
+        raise RegraftError(f"{shown(path)}: no checkpoint of a run of regraft")
+    if not any(name.startswith("head.") for name in checkpoint.get("state_dict", ())):
+        raise RegraftError(f"{shown(path)}: holds no head, so it predicts nothing")
+    return checkpoint
+
+
+def _beside(path: Path) -> list[str]:
+    return [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []

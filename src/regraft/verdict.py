@@ -1,0 +1,62 @@
+"""How good the best weights are: accuracy, loss and calibration, as result.json has them."""
+
+import logging
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_f1_score,
+)
+
+from regraft import calibration
+from regraft.errors import RegraftError
+from regraft.tracking import Record
+
+log = logging.getLogger(__name__)
+
+
+def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Top-1 accuracy, loss, macro F1 and expected calibration error (15 bins; Guo et al. 2017).
+
+    Probabilities are (N, num_classes), labels (N,).
+    """
+    if not probabilities.isfinite().all():
+        raise RegraftError(
+            f"what the network says of {split} images is no number (NaN): the training diverged; "
+            "lower optimizer.lr"
+        )
+    classes = probabilities.shape[1]
+    correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
+    values = {
+        "acc": multiclass_accuracy(probabilities, labels, classes, average="micro"),
+        "loss": -correct.log().mean(),
+        "macro_f1": multiclass_f1_score(probabilities, labels, classes, average="macro"),
+        "ece": multiclass_calibration_error(probabilities, labels, classes, n_bins=15),
+    }
+    return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
+
+
+def calibrate(
+    record: Record,
+    wanted: calibration.Wanted,
+    val: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+) -> dict[str, float | None]:
+    """Fit the calibration on `val`, record what it does to `test`, and return it to be kept.
+
+    Each is probabilities (N, num_classes) and labels (N,).
+    """
+    arrays = [(probabilities.numpy(), labels.numpy()) for probabilities, labels in (val, test)]
+    found = calibration.fit(*arrays[0], wanted.precision)
+    told = calibration.report(found, arrays[0], arrays[1])
+    record.add(calibration=told)
+    record.add(metrics={"test/ece_calibrated": round(calibration.error(told["after"]), 6)})
+    if found.precision is not None and found.threshold is None:
+        log.warning(
+            "calibration.precision=%s: no threshold reaches it on the validation images, so none "
+            "is set; ask for less",
+            found.precision,
+        )
+    return vars(found)
