@@ -25,7 +25,10 @@ def job(tmp_path):
 
 
 def test_a_job_is_drawn_from_its_files(job):
-    assert {path.name for path in draw(job, best=0)} == {"curves.png", "confusion_matrix.png"}
+    assert {path.name for path in draw(job, {"best_epoch": 0})} == {
+        "curves.png",
+        "confusion_matrix.png",
+    }
     assert all(pixels(path).min() < 100 for path in job.glob("*.png"))
 
 
@@ -56,7 +59,7 @@ def test_missing_and_damaged_files_are_one_line(job, name, content):
     else:
         (job / name).write_text(content)
     with pytest.raises(RegraftError, match="cannot be drawn") as error:
-        draw(job, best=None)
+        draw(job, {})
     assert "\n" not in str(error.value)
 
 

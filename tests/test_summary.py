@@ -21,7 +21,13 @@ RESULT = {
     "backbone": "resnet18.a1_in1k",
     "choices": {"strategy": "finetune", "backbone": "resnet18"},
     "data": {"name": "digits", "classes": 10, "train": 50, "val": 20, "test": 30},
-    "metrics": {"test/acc": 0.9, "val/acc": 0.8, "test/macro_f1": 0.7, "test/ece": 0.1},
+    "metrics": {
+        "test/acc": 0.9,
+        "val/acc": 0.8,
+        "test/macro_f1": 0.7,
+        "test/ece": 0.1,
+        "test/ece_calibrated": 0.05,
+    },
     "cost": {
         "wall_s": 4.0,
         "fit_s": 3.0,
@@ -33,6 +39,7 @@ RESULT = {
     "strategy": {"name": "finetune"},
     "forecast": None,
     "scores": None,
+    "calibration": {"temperature": 1.25, "threshold": None},
 }
 
 
@@ -67,3 +74,14 @@ def test_in_a_sweep_a_result_begins_with_its_job(sweep, first, tmp_path, console
     text = console.file.getvalue()
     assert text.startswith(first)
     assert "4.0 s without the program's start, of which training 3.0 s" in text
+
+
+def test_the_calibration_is_told_and_the_threshold_if_there_is_one(tmp_path, console):
+    show_result(console, record(tmp_path / "7"))
+    assert "0.100, 0.050 at temperature 1.25" in " ".join(console.file.getvalue().split())
+    assert "threshold" not in console.file.getvalue()
+    test = {"images": 9, "coverage": 0.9, "precision": 0.99}
+    found = {"temperature": 1.25, "threshold": 0.6, "precision": 0.98, "test": test}
+    show_result(console, record(tmp_path / "8", calibration=found))
+    said = "0.600 for a precision of 0.98: above are 90.0% of the test images, of which 99.0% are"
+    assert said in console.file.getvalue()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from regraft import verdict
+from regraft.calibration import Wanted
 
 
 def test_metrics_against_counting_by_hand():
@@ -13,3 +14,30 @@ def test_metrics_against_counting_by_hand():
     assert found["test/macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2, abs=1e-6)
     expected = -(torch.tensor([0.9, 0.8, 0.4, 0.7]).log().mean()).item()
     assert found["test/loss"] == pytest.approx(expected, abs=1e-5)
+
+
+class Told:
+    """A record that remembers what it was told."""
+
+    def __init__(self):
+        self.result = {}
+
+    def add(self, **parts):
+        for key, part in parts.items():
+            self.result.setdefault(key, {}).update(part)
+
+
+def test_the_calibration_is_recorded_and_given_back_to_be_kept():
+    probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    split = (probabilities, torch.tensor([0, 1, 1, 0]))
+    kept = verdict.calibrate(told := Told(), Wanted(precision=0.7), split, split)
+    assert kept.keys() == {"temperature", "threshold", "precision"}
+    assert told.result["calibration"]["test"]["precision"] >= 0.7
+    assert told.result["metrics"].keys() == {"test/ece_calibrated"}
+
+
+def test_a_precision_that_no_threshold_reaches_is_said(caplog):
+    split = (torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([1, 0]))
+    kept = verdict.calibrate(Told(), Wanted(precision=0.95), split, split)
+    assert kept["threshold"] is None
+    assert "calibration.precision=0.95: no threshold reaches it" in caplog.text

@@ -30,7 +30,7 @@ def write(record: Record, images: Images, predictions: Predictions) -> None:
     folder = record.job.folder
     write_predictions(folder / "predictions.csv", images, predictions)
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
-        pictures.draw(folder, best=record.result["best_epoch"])
+        pictures.draw(folder, record.result)
     record.tell(lambda run: run.log(_media(record, images, *predictions["test"])))
 
 

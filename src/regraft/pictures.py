@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.escaping import from_csv
-from regraft.figures import runs
+from regraft.figures import reliability, runs
 from regraft.jobs import first_columns, load_result, table
 
 log = logging.getLogger(__name__)
@@ -41,23 +41,27 @@ def of_job(folder: Path) -> tuple[Path, ...]:
     result, error = load_result(folder / "result.json")
     if error:
         raise RegraftError(f"{folder}: no pictures, as the job has no result: {error}")
-    best = result.get("best_epoch")
-    return draw(folder, best=best if isinstance(best, int) else None)
+    return draw(folder, result)
 
 
-def draw(folder: Path, *, best: int | None) -> tuple[Path, ...]:
-    """Draw curves.png and confusion_matrix.png from metrics.csv and predictions.csv.
+def draw(folder: Path, result: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Draw a run's pictures from metrics.csv, predictions.csv and its result.
 
-    Marked is epoch `best`, or that of the highest validation accuracy. Raises RegraftError if a
+    Marked is the best epoch, or that of the highest validation accuracy. Raises RegraftError if a
     file is missing or damaged.
     """
-    curves, matrix = folder / "curves.png", folder / "confusion_matrix.png"
+    drawn = [folder / "curves.png", folder / "confusion_matrix.png"]
+    best, calibration = result.get("best_epoch"), table(result, "calibration")
     try:
-        runs.curves(read_history(folder / "metrics.csv"), curves, best=best)
-        runs.confusion_matrix(*read_test(folder / "predictions.csv"), matrix)
+        best = best if isinstance(best, int) else None
+        runs.curves(read_history(folder / "metrics.csv"), drawn[0], best=best)
+        runs.confusion_matrix(*read_test(folder / "predictions.csv"), drawn[1])
+        if calibration:
+            drawn.append(folder / "reliability.png")
+            reliability.draw(calibration, drawn[-1])
     except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
         raise RegraftError(f"{folder} cannot be drawn: {explain(error)}") from error
-    return curves, matrix
+    return tuple(drawn)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

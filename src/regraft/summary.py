@@ -58,18 +58,26 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def show_result(console: Console, record: Record) -> None:
     """Print a finished run in a few lines: how good, at what cost, where, what next."""
     result, folder = record.result, record.job.folder
-    metrics, cost = result["metrics"], result["cost"]
+    metrics, cost, calibration = result["metrics"], result["cost"], result["calibration"]
     # In a sweep blocks of jobs that run side by side alternate.
     lines = {"job": folder.name} if record.job.sweep else {}
     lines |= {
         "accuracy": f"{metrics['test/acc']:.3f} test, {metrics['val/acc']:.3f} val "
-        f"(macro F1 {metrics['test/macro_f1']:.3f}, calibration error {metrics['test/ece']:.3f})",
+        f"(macro F1 {metrics['test/macro_f1']:.3f}, calibration error {metrics['test/ece']:.3f}, "
+        f"{metrics['test/ece_calibrated']:.3f} at temperature {calibration['temperature']:.2f})",
         "cost": f"{cost['wall_s']:.1f} s without the program's start, "
         f"of which training {cost['fit_s']:.1f} s; "
         f"{cost['images_forwarded']:,} images forwarded; "
         f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",
         "files": f"{folder}",
     }
+    if calibration["threshold"] is not None:
+        said = calibration["test"]
+        right = f", of which {said['precision']:.1%} are right" if said["images"] else ""
+        lines["threshold"] = (
+            f"{calibration['threshold']:.3f} for a precision of {calibration['precision']}: above "
+            f"are {said['coverage']:.1%} of the test images{right}"
+        )
     if cost["cache"] != "off":
         found = "found" if cost["cache"] == "hit" else "computed"
         size, less = decimal(cost["cache_bytes"]), max(0.0, cost["saved_s"])

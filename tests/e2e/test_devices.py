@@ -65,7 +65,8 @@ def test_one_process_records_and_the_other_is_silent(job):
     assert done.stdout.count("accuracy") == 1
     assert {path.name for path in run.iterdir()} == {
         *(".hydra", ".lock", "checkpoints", "config.yaml", "confusion_matrix.png", "curves.png"),
-        *("metrics.csv", "plan.txt", "predictions.csv", "result.json", "train.log", "wandb"),
+        *("metrics.csv", "plan.txt", "predictions.csv", "reliability.png", "result.json"),
+        *("train.log", "wandb"),
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert wandb_file.read(run)["exit_code"] == 0

@@ -42,11 +42,12 @@ def test_everything_that_is_promised_is_there(finished):
     run, _ = finished
     names = (
         ".hydra config.yaml plan.txt result.json metrics.csv checkpoints/best.ckpt "
-        "checkpoints/last.ckpt predictions.csv confusion_matrix.png curves.png wandb train.log"
+        "checkpoints/last.ckpt predictions.csv confusion_matrix.png curves.png "
+        "reliability.png wandb train.log"
     )
     for name in names.split():
         assert (run / name).exists(), name
-    for name in ("confusion_matrix.png", "curves.png"):
+    for name in ("confusion_matrix.png", "curves.png", "reliability.png"):
         with Image.open(run / name) as picture:
             assert min(picture.size) > 200
 

@@ -104,7 +104,7 @@ def test_the_report_is_made_again_from_the_folder_alone(sweep, tmp_path):
 
 def test_finished_jobs_have_their_pictures_which_are_drawn_again_when_asked_for(sweep):
     folder, _ = sweep
-    names = {"curves.png", "confusion_matrix.png"}
+    names = {"curves.png", "confusion_matrix.png", "reliability.png"}
     paths = [path.parent for path in sorted(folder.glob("*/result.json"))]
     for path, result in zip(paths, results(folder), strict=True):
         drawn = {picture.name for picture in path.glob("*.png")}
