@@ -92,6 +92,7 @@ def test_a_sweep_is_an_array_of_slurm_jobs_of_which_failed_ones_stop_nobody(slur
 
 def test_a_preempted_job_is_started_again_in_its_own_folder(tmp_path):
     words = ["hydra/launcher=local", "hydra.sweep.dir=sweep", "loader.batch_size=2", "logger=none"]
+    words += ["trainer.max_epochs=8"]  # some seconds, in which the signal comes
     sweep = subprocess.Popen(
         [sys.executable, str(REPOSITORY / "train.py"), "-m", *words, "trainer.accelerator=cpu"],
         cwd=tmp_path,
