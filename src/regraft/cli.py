@@ -22,6 +22,7 @@ app.add_typer(cache, name="cache")
 
 HELP = "A sweep, outputs/sweeps/<date>/<time>, or a single job"
 RUN = "A run, outputs/runs/<date>/<time>, or a job of a sweep, outputs/sweeps/<date>/<time>/0"
+TRAINED = "A run, a checkpoint of one, or what regraft export wrote"
 Folder = Annotated[Path, typer.Argument(help=HELP, show_default=False)]
 Trust = Annotated[
     list[str] | None, typer.Option(metavar="PACKAGE", help="Whose heads, data … may be built.")
@@ -218,6 +219,46 @@ def forecast(
     add(trust or [])
     with one_line_errors():
         show(folder, Console(), target=target, as_json=as_json)
+
+
+@app.command()
+def predict(
+    source: Annotated[Path, typer.Argument(help=TRAINED, show_default=False)],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, globs, tables with a path column; - for a list on standard input",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help=".csv, .parquet or .jsonl; else CSV to standard output."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="So many classes of each image.")] = 5,
+    precision: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Abstain, so that such a share of the others is right."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Abstain below this probability.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 64,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that read images; else one per core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps …")] = "auto",
+    path_column: Annotated[str, typer.Option(help="Of a table.")] = "path",
+    trust: Trust = None,
+) -> None:
+    """What a network says of images: class, probability, the next classes, and if it is sure."""
+    from regraft.predict.predict import How, predict
+    from regraft.trust import add
+
+    add(trust or [])
+    how = How(top, precision, threshold, batch_size, workers, device, path_column)
+    with one_line_errors():
+        predict(source, images, out, how)
 
 
 @contextmanager

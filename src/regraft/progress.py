@@ -3,7 +3,8 @@
 import csv
 import multiprocessing
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,6 +68,23 @@ def watched(console: Console, chunks: Iterable[Any], total: int, doing: str) -> 
     """The same chunks, with a bar in the terminal for as long as they come."""
     with _progress(console) as progress:
         yield from progress.track(chunks, total=total, description=doing)
+
+
+def counted(console: Console, batches: Iterable[Any], size: Callable[[Any], int]) -> Iterator[Any]:
+    """The same batches, and how many images were in them and come in a second: nobody knows how
+    many there will be. In a log file it is a line now and then."""
+    done, started = 0, time.monotonic()
+    said = started
+    with console.status("reading images") if console.is_terminal else nullcontext() as status:
+        for batch in batches:
+            yield batch
+            done, now = done + size(batch), time.monotonic()
+            line = f"{done:,} images, {done / max(now - started, 1e-3):,.0f}/s"
+            if status:
+                status.update(line)
+            elif now - said > QUIET_S:
+                console.print(line, highlight=False)
+                said = now
 
 
 def _progress(console: Console, *more: ProgressColumn) -> Progress:

@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from regraft import trust
 from regraft.backbone import Backbone
 from regraft.calibration import Calibration
 from regraft.config import build
@@ -16,6 +17,7 @@ from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError, did_you_mean
 from regraft.head import Head
 from regraft.paths import shown
+from regraft.plan import Plan, drop_unread
 
 BEST = "checkpoints/best.ckpt"
 
@@ -83,15 +85,13 @@ def from_checkpoint(path: Path) -> Trained:
     """The network of one of our checkpoints; nothing but this file is read."""
     checkpoint = read(path)
     card, state = checkpoint["regraft"], checkpoint["state_dict"]
-    cfg = OmegaConf.create(card["config"])
-    backbone: Backbone = build(cfg.backbone)
-    trunk = {name.removeprefix("backbone.net.") for name in state}
-    stages = enumerate(backbone.stages)
-    gone = [index for index, stage in stages if stage.tensors and trunk.isdisjoint(stage.tensors)]
-    backbone.graft(dropped=gone)
     classes = tuple(card["classes"])
-    head: Head = build(cfg.head, backbone.out_features, backbone.map_shape, len(classes))
-    network = Network(backbone, head)
+    network = _built(card["config"], len(classes))
+    if kept := sorted(network.state_dict().keys() - state.keys()):
+        raise RegraftError(
+            f"{shown(path)} lacks {len(kept)} tensors, {kept[0]} for one: a checkpoint is complete "
+            f"when its run has ended; let it: regraft resume {shown(path.parent.parent)}"
+        )
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -99,7 +99,23 @@ def from_checkpoint(path: Path) -> Trained:
         raise RegraftError(f"{shown(path)}: does not fit the network it names: {first}") from error
     network.requires_grad_(False).eval()
     calibration = Calibration(**card["calibration"]) if card.get("calibration") else UNCALIBRATED
-    return Trained(network, backbone.input, classes, calibration, path, card)
+    # Not the backbone's: another version of timm may have other numbers.
+    seen = InputConfig(**card["input"]) if card.get("input") else network.backbone.input
+    return Trained(network, seen, classes, calibration, path, card)
+
+
+def _built(config: dict[str, Any], classes: int) -> Network:
+    """The network that a run's config names, with the stages that its plan leaves and random
+    weights; RegraftError for what is not trusted."""
+    parts = {key: config[key] for key in ("backbone", "freeze", "head")}
+    trust.check(parts)
+    cfg = OmegaConf.create(parts)
+    backbone: Backbone = build(cfg.backbone)
+    plan: Plan = build(cfg.freeze, len(backbone.stages), 1)
+    backbone.graft(dropped=plan.indices("drop"))
+    head: Head = build(cfg.head, backbone.out_features, backbone.map_shape, classes)
+    drop_unread(plan, backbone, head.takes)
+    return Network(backbone, head)
 
 
 # Of a checkpoint that training has not finished with.
@@ -119,7 +135,10 @@ def read(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds of them
         raise RegraftError(f"{shown(path)} is damaged, or no checkpoint") from error
     card = checkpoint.get("regraft") if isinstance(checkpoint, dict) else None
-    if not isinstance(card, dict) or not {"config", "classes"} <= card.keys():
+    card = card if isinstance(card, dict) else {}
+    config = card.get("config")
+    whole = isinstance(config, dict) and {"backbone", "freeze", "head"} <= config.keys()
+    if not whole or not card.get("classes"):
         raise RegraftError(f"{shown(path)}: no checkpoint of a run of regraft")
     if not any(name.startswith("head.") for name in checkpoint.get("state_dict", ())):
         raise RegraftError(f"{shown(path)}: holds no head, so it predicts nothing")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from regraft.data import subset
+from regraft.data.names import is_ours, natural, spelt
 from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
     SPLITS,
@@ -22,14 +23,11 @@ from regraft.data.sources import (
     Source,
     Split,
     divided,
-    natural,
-    spelt,
 )
 from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
-_NOT_OURS = {"Thumbs.db", "__MACOSX", "@eaDir", "lost+found"}
 
 
 def image_folder(
@@ -118,12 +116,12 @@ def passed_over(root: str) -> PassedOver:
     folders, loose = [path.name for path in beside], list[str]()
     for at, inside, files in os.walk(base):
         here = Path(at)
-        ours = [name for name in inside if _is_ours(name)]
+        ours = [name for name in inside if is_ours(name)]
         folders += [f"{here / name}" for name in inside if name not in ours]
         inside[:] = [name for name in ours if here / name not in beside]
         if here in splits:
             images = (name for name in files if Path(name).suffix.lower() in EXTENSIONS)
-            loose += [f"{here / name}" for name in images if _is_ours(name)]
+            loose += [f"{here / name}" for name in images if is_ours(name)]
     return PassedOver(_sorted(folders, base), _sorted(loose, base))
 
 
@@ -298,7 +296,7 @@ def _listed(folder: Path, home: Path | None = None) -> list[tuple[Path, bool]]:
     """
     try:
         with os.scandir(folder) as entries:
-            ours = [entry for entry in entries if _is_ours(entry.name)]
+            ours = [entry for entry in entries if is_ours(entry.name)]
             links = {entry.name for entry in ours if entry.is_symlink()}
             found = [
                 (path, path.is_dir() if entry.name in links else entry.is_dir())
@@ -325,10 +323,6 @@ def refuse_link_out(path: Path, home: Path) -> None:
             f"{path} is a link that leads out of {home}, to {real}; remove it, or set "
             "data.follow_links=true if it is meant"
         )
-
-
-def _is_ours(name: str) -> bool:
-    return not name.startswith(".") and name not in _NOT_OURS
 
 
 def _identity(folder: Path) -> tuple[int, int]:

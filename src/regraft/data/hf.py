@@ -13,6 +13,7 @@ from annotated_types import Len
 from huggingface_hub.utils import tqdm
 
 from regraft.data import subset
+from regraft.data.names import natural
 from regraft.data.sources import (
     SPLITS,
     Fold,
@@ -24,7 +25,6 @@ from regraft.data.sources import (
     Source,
     Split,
     divided,
-    natural,
 )
 from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean

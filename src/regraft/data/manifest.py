@@ -2,7 +2,6 @@
 
 import logging
 import os
-import unicodedata
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from regraft.data import subset
 from regraft.data.folders import refuse_link_out
+from regraft.data.names import natural
 from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
     SPLITS,
@@ -22,9 +22,8 @@ from regraft.data.sources import (
     Share,
     Source,
     Split,
-    natural,
 )
-from regraft.data.table import Columns, Row, read
+from regraft.data.table import Columns, Row, read, spelt_as_on_disk
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -164,7 +163,7 @@ def _files(rows: list[Row], base: Path, file: Path) -> tuple[Path, ...]:
     """The image of each row; RegraftError for one that is listed twice."""
     seen: dict[Path, int] = {}
     for row in rows:
-        path = _spelt_as_on_disk(base, row.path)
+        path = spelt_as_on_disk(base, row.path)
         if path in seen:
             twice = f"rows {seen[path]} and {row.number}"
             raise RegraftError(f"{file}, {twice}: '{row.path}' is listed twice; keep one")
@@ -211,13 +210,6 @@ def _refuse_absent(rows: list[Row], paths: tuple[Path, ...], base: Path, file: P
             "correct the rows, set data.root to the folder that the paths begin in, or leave them "
             "out with data.on_error=skip"
         )
-
-
-def _spelt_as_on_disk(base: Path, name: str) -> Path:
-    """The file, also if table and disk write é in two ways, as one of them comes from a Mac."""
-    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
-    paths = [base / form for form in forms]
-    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _given_splits(rows: list[Row], file: Path) -> dict[str, np.ndarray]:

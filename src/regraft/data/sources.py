@@ -1,8 +1,6 @@
 """Where images come from. Every source gives train, val and test, and names its classes once."""
 
 import logging
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -177,28 +175,6 @@ def divided(
     parts = division.parts(whole.labels, classes, missing)
     _log.info("%s: %s", where, division.words({name: len(parts[name]) for name in missing}))
     return found | {name: whole.take(indices) for name, indices in parts.items()}
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts "class 2" before "class 10".
-
-    >>> sorted(["b10", "B2", "a"], key=natural)
-    ['a', 'B2', 'b10']
-    """
-    pieces: list[str | int] = [*re.split(r"(\d+)", name.casefold())]
-    pieces[1::2] = map(int, pieces[1::2])
-    return pieces, name
-
-
-def spelt(name: str) -> str:
-    """A name as text: what looks the same is the same, and bytes that are no UTF-8 are escaped.
-
-    Macs write é as an e and an accent, others as one letter.
-
-    >>> spelt("cafe\\u0301") == "caf\\xe9", spelt("caf\\udce9")
-    (True, 'caf\\\\udce9')
-    """
-    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
 
 
 def _pick(values: tuple, indices: np.ndarray) -> tuple:

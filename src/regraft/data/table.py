@@ -1,6 +1,7 @@
 """The rows of a table of images, a CSV or Parquet file, and what its columns are called."""
 
 import csv
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -8,10 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from regraft.data.sources import spelt
+from regraft.data.names import spelt
 from regraft.errors import RegraftError, did_you_mean
 
 SEPARATORS = (",", ";", "\t")
+PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,32 @@ def read(file: Path, columns: Columns) -> tuple[Columns, list[Row]]:
 
     Raises RegraftError, naming the row or the column, for a table that is wrong.
     """
-    parquet = file.suffix.lower() in (".parquet", ".pq")
-    table = _parquet(file) if parquet else _csv(file, columns.path)
+    table = _records(file, columns.path)
     first = next(table, None)
     if first is None:
         raise RegraftError(f"{file} has no rows")
     columns = _found(columns, first, file)
     return columns, list(_rows(columns, chain([first], table), file))
+
+
+def paths(file: Path, column: str) -> Iterator[str]:
+    """What stands in the column of the paths, row by row, in memory that does not grow.
+
+    Raises RegraftError for a table that cannot be read, or has no such column.
+    """
+    for record in _records(file, column):
+        if column not in record:
+            listed = ", ".join(map(repr, record))
+            hint = did_you_mean(column, record) or "; give it with --path-column"
+            raise RegraftError(f"{file} has no column '{column}', only {listed}{hint}")
+        yield str(record[column] or "").strip()
+
+
+def spelt_as_on_disk(base: Path, name: str) -> Path:
+    """The file, also if table and disk write é in two ways, as one of them comes from a Mac."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    paths = [base / form for form in forms]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
@@ -75,6 +96,11 @@ def _rows(columns: Columns, table: Iterable[dict[str, Any]], file: Path) -> Iter
                 raise RegraftError(f"{file}, row {number}: the {key} is empty")
         split, group = text.get("split"), spelt(text.get("group", ""))
         yield Row(number, text["path"], spelt(text["label"]), split or None, group or None)
+
+
+def _records(file: Path, path_column: str) -> Iterator[dict[str, Any]]:
+    parquet = file.suffix.lower() in PARQUET
+    return _parquet(file) if parquet else _csv(file, path_column)
 
 
 def _csv(file: Path, path_column: str) -> Iterator[dict[str, Any]]:
@@ -109,6 +135,8 @@ def _parquet(file: Path) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
     try:
-        yield from parquet.read_table(file).to_pylist()
+        with parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches():
+                yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise RegraftError(f"{file} cannot be read as Parquet: {error}") from error

@@ -1,0 +1,33 @@
+"""Names of files and classes: their order, their spelling, and which of them a person means."""
+
+import re
+import unicodedata
+
+_NOT_OURS = {"Thumbs.db", "__MACOSX", "@eaDir", "lost+found"}
+
+
+def is_ours(name: str) -> bool:
+    """Whether a person would call it theirs: not hidden, and not what a program left there."""
+    return not name.startswith(".") and name not in _NOT_OURS
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Sorts "class 2" before "class 10".
+
+    >>> sorted(["b10", "B2", "a"], key=natural)
+    ['a', 'B2', 'b10']
+    """
+    pieces: list[str | int] = [*re.split(r"(\d+)", name.casefold())]
+    pieces[1::2] = map(int, pieces[1::2])
+    return pieces, name
+
+
+def spelt(name: str) -> str:
+    """A name as text: what looks the same is the same, and bytes that are no UTF-8 are escaped.
+
+    Macs write é as an e and an accent, others as one letter.
+
+    >>> spelt("cafe\\u0301") == "caf\\xe9", spelt("caf\\udce9")
+    (True, 'caf\\\\udce9')
+    """
+    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
