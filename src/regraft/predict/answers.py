@@ -96,7 +96,8 @@ def _parquet(path: Path, classes: Sequence[str], top: int) -> Iterator[Write]:
     with ParquetWriter(path, schema) as writer:
 
         def write_held() -> None:
-            writer.write_table(pa.Table.from_pylist(held, schema))
+            if held:
+                writer.write_table(pa.Table.from_pylist(held, schema))
             held.clear()
 
         def write(batch: Answers) -> None:

@@ -53,7 +53,7 @@ def _of(argument: str, path_column: str) -> Iterable[Asked]:
         return [Asked(text(argument), path)]
     if has_magic(argument):
         # A person's order, which a shell's is not: 10 comes after 9.
-        if found := sorted(glob(str(path), recursive=True), key=natural):
+        if found := sorted(glob(str(path), recursive=True), key=natural):  # noqa: PTH207, as typed
             return chain.from_iterable([_of(name, path_column) for name in found])
         raise RegraftError(f"{text(argument)}: no file is called like that")
     near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -94,9 +94,14 @@ def _inside(folder: Path, entered: set[tuple[int, int]]) -> list[tuple[str, bool
         return []
     entered.add((stat.st_dev, stat.st_ino))
     with os.scandir(folder) as entries:
-        names = [(entry.name, entry.is_dir()) for entry in entries if is_ours(entry.name)]
+        names = [(entry.name, _is_folder(entry)) for entry in entries if is_ours(entry.name)]
     found = [(n, is_folder) for n, is_folder in names if is_folder or suffix(n) in EXTENSIONS]
     return sorted(found, key=lambda entry: natural(entry[0]))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is one, or a link to one; to itself or to nowhere it is none."""
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def suffix(name: str) -> str:

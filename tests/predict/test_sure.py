@@ -1,0 +1,86 @@
+"""Which threshold holds: the stored one, one that is given, or one of a wanted precision."""
+
+import numpy as np
+import pytest
+import torch
+from saved import run
+
+from regraft import trained
+from regraft.calibration import Calibration, threshold
+from regraft.errors import RegraftError
+from regraft.predict import sure
+
+STORED = {"temperature": 2.0, "threshold": 0.7, "precision": 0.9}
+CLASSES = ("=ant", "bee,s", "cat")
+
+
+@pytest.fixture
+def predicted(tmp_path):
+    """A run with predictions of 60 validation images, of which it tells the surer ones right."""
+    run(tmp_path, classes=CLASSES, calibration=STORED)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)
+    shares = rng.dirichlet([0.4] * 3, 60)
+    shares[np.arange(60), labels] += 0.5
+    shares /= shares.sum(1, keepdims=True)
+    lines = ['split,name,true,predicted,p_=ant,"p_bee,s",p_cat']
+    names = ("'=ant", '"bee,s"', "cat")
+    for split in ("val", "test"):  # of the test images, nothing is read
+        for label, row in zip(labels if split == "val" else 2 - labels, shares, strict=True):
+            said = names[int(row.argmax())]
+            lines.append(f"{split},x,{names[label]},{said}," + ",".join(f"{p:.6f}" for p in row))
+    (tmp_path / "predictions.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path, shares, labels
+
+
+def chosen(folder, precision=None, threshold=None):
+    return sure.chosen(trained.load(folder), precision=precision, threshold=threshold)
+
+
+def test_a_wanted_precision_is_reached_on_the_validation_images(predicted):
+    folder, shares, labels = predicted
+    found = chosen(folder, precision=0.95)
+    calibrated = Calibration(2.0).apply(shares)
+    right = calibrated.argmax(1) == labels
+    assert found.threshold == pytest.approx(threshold(calibrated.max(1), right, 0.95), abs=1e-5)
+    assert (found.temperature, found.precision) == (2.0, 0.95)
+    kept = calibrated.max(1) >= found.threshold - 1e-5
+    assert right[kept].mean() >= 0.95
+    assert 0 < kept.sum() < 60
+
+
+def test_without_a_word_it_is_the_stored_threshold(predicted):
+    folder, *_ = predicted
+    assert chosen(folder) == Calibration(**STORED)
+    (folder / "predictions.csv").unlink()
+    assert chosen(folder, precision=0.9) == Calibration(**STORED)  # which was found for it
+    assert chosen(folder, threshold=0.3) == Calibration(2.0, 0.3)
+
+
+def test_what_cannot_be_found_is_one_line(predicted):
+    folder, *_ = predicted
+    with pytest.raises(RegraftError, match="leave one out"):
+        chosen(folder, precision=0.95, threshold=0.5)
+    path = folder / "predictions.csv"
+    text = path.read_text()
+    path.write_text(text.replace("p_cat", "p_dog"))
+    with pytest.raises(RegraftError, match="predictions.csv is damaged, or of another run"):
+        chosen(folder, precision=0.95)
+    path.write_text("\n".join([text.splitlines()[0], "val,x,cat,cat,0.3,0.3,nonsense"]))
+    with pytest.raises(RegraftError, match="predictions.csv is damaged, or of another run"):
+        chosen(folder, precision=0.95)
+    path.write_text("\n".join([text.splitlines()[0], "val,x,cat,'=ant,0.8,0.1,0.1"]))
+    with pytest.raises(RegraftError, match="--precision=0.95: no threshold reaches it on the 1 "):
+        chosen(folder, precision=0.95)
+    path.unlink()
+    with pytest.raises(RegraftError, match="needs a finished run with its predictions.csv"):
+        chosen(folder, precision=0.95)
+
+
+def test_a_checkpoint_that_is_not_the_judged_one_has_no_predictions(predicted):
+    folder, *_ = predicted
+    stored = torch.load(folder / trained.BEST, weights_only=True)
+    del stored["regraft"]["calibration"]
+    torch.save(stored, folder / "checkpoints" / "last.ckpt")
+    with pytest.raises(RegraftError, match="needs a finished run"):
+        chosen(folder / "checkpoints" / "last.ckpt", precision=0.95)
