@@ -22,6 +22,7 @@ BENCHMARKS = (
     "growth",
     "loading",
     "many_jobs",
+    "predict",
 )
 
 
