@@ -44,7 +44,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.weights = name, weights
         # Convolutions run about twice as fast on the CPU, and on tensor cores, in this layout.
-        self.net: Any = _create(name, size).to(memory_format=torch.channels_last)
+        self.net: Any = create(name, size).to(memory_format=torch.channels_last)
         self.input = _input_config(self.net, size)
         self.stages = _stages(self.net)
         self.images_forwarded = 0
@@ -186,7 +186,11 @@ class Backbone(nn.Module):
         return features, max(reached) + 1
 
 
-def _create(name: str, size: int | None) -> nn.Module:
+def create(name: str, size: int | None, *, num_classes: int = 0, **options: Any) -> nn.Module:
+    """timm's model of this name with random weights; without classes, it has no classifier.
+
+    Raises RegraftError for an unknown name, and for one that cannot be built.
+    """
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         architecture = architecture.rpartition("/")[2]  # as in hf-hub:timm/<name>
@@ -206,8 +210,9 @@ def _create(name: str, size: int | None) -> nn.Module:
         ) from error
     try:
         # Only networks with position embeddings or windows need to know their input size.
-        options: Any = {"img_size": size} if size and config and config.fixed_input_size else {}
-        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+        if size and config and config.fixed_input_size:
+            options["img_size"] = size
+        return timm.create_model(name, pretrained=False, num_classes=num_classes, **options)
     except Exception as error:  # timm raises whatever the model's constructor raises
         raise RegraftError(f"backbone.name={name}: timm cannot build it: {error}") from error
 

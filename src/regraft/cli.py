@@ -261,6 +261,30 @@ def predict(
         predict(source, images, out, how)
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help=f"{RUN}, or a checkpoint", show_default=False)],
+    to: Annotated[
+        str, typer.Option(metavar="FORMAT", help="onnx, torch_export, timm or safetensors.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A folder that is not there yet.")],
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Abstain so that this share of the rest is right, such as 0.98."),
+    ] = None,
+    trust: Trust = None,
+) -> None:
+    """Write a run's network as a folder for other programs, checked against the checkpoint."""
+    from rich.console import Console
+
+    from regraft.export.export import export, show
+    from regraft.trust import add
+
+    add(trust or [])
+    with one_line_errors():
+        show(export(run, to, out, precision), Console())
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What the user can put right ends the command with its one line."""

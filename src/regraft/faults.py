@@ -90,10 +90,12 @@ def first_sentence(text: str) -> str:
     return re.split(r"\. (?!Tried)", text)[0].rstrip(".")
 
 
-def of_output(error: BaseException, folder: Path | None) -> BaseException:
+def of_output(
+    error: BaseException, folder: Path | None, by: str = "hydra.run.dir=<folder>"
+) -> BaseException:
     """The same error; or the line about a run's folder that could not be written, as RegraftError.
 
-    Without a folder, any OSError with a path is about the place of runs.
+    Without a folder, any OSError with a path is about the place of runs. `by` chooses another.
     """
     if isinstance(error, RegraftError) or not isinstance(error, OSError | RuntimeError):
         return error
@@ -105,7 +107,7 @@ def of_output(error: BaseException, folder: Path | None) -> BaseException:
     if path is None or not _is_in(path, folder):
         return error
     assert isinstance(error, OSError)
-    return RegraftError(_sentence(error, path, "choose another folder with hydra.run.dir=<folder>"))
+    return RegraftError(_sentence(error, path, f"choose another folder with {by}"))
 
 
 def _of_disk(error: OSError) -> str | None:
@@ -132,7 +134,7 @@ def _sentence(error: OSError, path: Path | None, elsewhere: str) -> str:
     elif error.errno == errno.ENAMETOOLONG:
         name = f"{name[:60]}…" if len(name) > 200 else name
         what, advice = "the name is too long", ""
-        elsewhere = "choose a shorter hydra.run.dir=<folder>" if elsewhere else ""
+        elsewhere = elsewhere.replace("another folder with", "a shorter")
     else:
         what, advice = error.strerror or str(error), ""
     return f"{name}: {what}" + "".join(f"; {words}" for words in (advice, elsewhere) if words)

@@ -79,7 +79,7 @@ def write_predictions(path: Path, images: Images, predictions: Predictions) -> N
             )
             for name, label, guess, shares in rows:
                 row = [split, in_csv(name), in_csv(classes[label]), in_csv(classes[guess])]
-                writer.writerow(row + [f"{share:.6f}" for share in shares])
+                writer.writerow(row + [f"{share:.6g}" for share in shares])
 
 
 def _mistakes(images: Images, probabilities: Tensor, labels: Tensor) -> wandb.Table:

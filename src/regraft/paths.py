@@ -74,6 +74,25 @@ def whole(path: Path) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Where to fill what becomes a folder, and only if nothing goes wrong.
+
+    An OSError about what is in it names the folder. What is there already must be an empty folder.
+    """
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        unfinished.replace(folder)
+    except OSError as error:
+        if str(error.filename or unfinished).startswith(str(unfinished)):
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+        raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def file_lock(path: Path) -> FileLock:
     """A lock that the system gives back when its owner dies.
 

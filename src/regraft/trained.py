@@ -1,60 +1,28 @@
 """A trained network with all that is needed to use it: from a run's checkpoint alone, offline."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from torch import Tensor, nn
 
-from regraft import trust
-from regraft.backbone import Backbone
+from regraft import exported
 from regraft.calibration import Calibration
-from regraft.config import build
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError, did_you_mean
-from regraft.head import Head
+from regraft.model import Trained, assemble, fill
 from regraft.paths import shown
-from regraft.plan import Plan, drop_unread
 
 BEST = "checkpoints/best.ckpt"
 
 
-class Network(nn.Module):
-    """A trunk and its head: normalised images float32 (B, 3, H, W) to logits (B, num_classes).
-
-    Its tensors have the names that they have in a checkpoint.
-    """
-
-    def __init__(self, backbone: Backbone, head: Head) -> None:
-        super().__init__()
-        self.backbone, self.head = backbone, head
-
-    def forward(self, images: Tensor) -> Tensor:
-        # Not by the backbone's own forward, which counts images: nothing that can be exported.
-        features = self.backbone.net.forward_features(images)
-        return self.head(self.backbone.read(features, self.head.takes))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network in evaluation mode, what it wants to see and what it knows."""
-
-    network: nn.Module  # normalised images float32 (B, 3, H, W) to logits (B, num_classes)
-    input: InputConfig
-    classes: tuple[str, ...]
-    calibration: Calibration
-    source: Path  # the file that it was read from
-    card: dict[str, Any] = field(repr=False)  # of the checkpoint
-
-
 def load(path: Path) -> Trained:
-    """The network of a run's folder or of a checkpoint.
+    """The network of a run's folder, of a checkpoint or of an exported folder.
 
     Raises RegraftError where there is none, it is damaged, or what it consists of is not trusted.
     """
+    if exported.is_one(path):
+        return exported.load(path)
     return from_checkpoint(checkpoint_of(path))
 
 
@@ -86,36 +54,17 @@ def from_checkpoint(path: Path) -> Trained:
     checkpoint = read(path)
     card, state = checkpoint["regraft"], checkpoint["state_dict"]
     classes = tuple(card["classes"])
-    network = _built(card["config"], len(classes))
+    network = assemble(card["config"], classes)
     if kept := sorted(network.state_dict().keys() - state.keys()):
         raise RegraftError(
             f"{shown(path)} lacks {len(kept)} tensors, {kept[0]} for one: a checkpoint is complete "
             f"when its run has ended; let it: regraft resume {shown(path.parent.parent)}"
         )
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise RegraftError(f"{shown(path)}: does not fit the network it names: {first}") from error
-    network.requires_grad_(False).eval()
+    fill(network, state, path)
     calibration = Calibration(**card["calibration"]) if card.get("calibration") else UNCALIBRATED
     # Not the backbone's: another version of timm may have other numbers.
     seen = InputConfig(**card["input"]) if card.get("input") else network.backbone.input
     return Trained(network, seen, classes, calibration, path, card)
-
-
-def _built(config: dict[str, Any], classes: int) -> Network:
-    """The network that a run's config names, with the stages that its plan leaves and random
-    weights; RegraftError for what is not trusted."""
-    parts = {key: config[key] for key in ("backbone", "freeze", "head")}
-    trust.check(parts)
-    cfg = OmegaConf.create(parts)
-    backbone: Backbone = build(cfg.backbone)
-    plan: Plan = build(cfg.freeze, len(backbone.stages), 1)
-    backbone.graft(dropped=plan.indices("drop"))
-    head: Head = build(cfg.head, backbone.out_features, backbone.map_shape, classes)
-    drop_unread(plan, backbone, head.takes)
-    return Network(backbone, head)
 
 
 # Of a checkpoint that training has not finished with.

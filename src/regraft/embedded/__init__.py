@@ -13,6 +13,10 @@ from timm.models.resnet import BasicBlock, ResNet
 WEIGHTS = Path(__file__).parent / "fractal_resnet.safetensors"
 SOURCE = WEIGHTS.with_name("fractal_resnet_source.npz")
 
+SHAPE: dict[str, Any] = {"channels": (24, 48, 96, 160), "stem_width": 8, "stem_type": "deep"}
+# The same network by a name that timm has where there is no regraft, and the options that it takes.
+IN_TIMM = {"fractal_resnet": ("resnet10t", {**SHAPE, "avg_down": False})}
+
 default_cfgs = generate_default_cfgs(
     {
         "fractal_resnet": {
@@ -45,11 +49,5 @@ def source_statistics(sha256: str) -> tuple[np.ndarray, np.ndarray, int] | None:
 @register_model
 def fractal_resnet(pretrained: bool = False, **options: Any) -> ResNet:
     """ResNet-10 of 0.56 million parameters for images of 64 pixels."""
-    layers: dict[str, Any] = {
-        "block": BasicBlock,
-        "layers": (1, 1, 1, 1),
-        "channels": (24, 48, 96, 160),
-        "stem_width": 8,
-        "stem_type": "deep",
-    }
+    layers: dict[str, Any] = {"block": BasicBlock, "layers": (1, 1, 1, 1), **SHAPE}
     return build_model_with_cfg(ResNet, "fractal_resnet", pretrained, **layers, **options)
