@@ -64,7 +64,7 @@ def read(folder: Path) -> dict[str, Any]:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RegraftError(f"{shown(folder / CARD)} is damaged; export the run again") from error
-    if not isinstance(card, dict) or card.get("format") not in READERS:
+    if not isinstance(card, dict) or str(card.get("format")) not in READERS:
         known = ", ".join(READERS)
         raise RegraftError(f"{shown(folder / CARD)}: its format is none of {known}")
     return card

@@ -131,8 +131,8 @@ def certainty(told: dict[str, Any]) -> str:
         return " ".join(lines)
     wanted, kept = told["calibration"]["precision"], told["kept"].get("test")
     lines.append(
-        f"Below a **largest probability of {threshold:.4g}** say nothing: from there on, "
-        f"{wanted:.1%} of the validation images were told right."
+        f"Below a **largest probability of {threshold:.4g}** say nothing: from there on, at "
+        f"least {100 * wanted:.4g}% of the validation images were told right."
     )
     if kept and kept["precision"] is not None:
         lines.append(

@@ -1,6 +1,7 @@
 """`regraft export`: one trained network as a folder, there whole and checked or not at all."""
 
 import json
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,8 @@ from regraft.export.formats import Format
 from regraft.export.parity import Parity
 from regraft.model import Network, Trained
 from regraft.paths import shown, whole_folder, write_whole
+
+BY = "--out <folder>"  # how another folder is chosen
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,15 @@ def export(run: Path, to: str, out: Path, precision: float | None = None) -> Exp
 
 def refuse_what_is_there(out: Path) -> None:
     """Raises RegraftError unless a folder of this name can be made."""
-    if not out.is_dir():
-        if out.exists() or out.is_symlink():
-            raise RegraftError(f"--out {out}: a file is where a folder should be")
-    elif any(out.iterdir()) or out.resolve() == Path.cwd():
+    try:
+        there = out.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise faults.of_output(error, out, BY) from error
+    if not (stat.S_ISDIR(there.st_mode) or out.is_dir()):
+        raise RegraftError(f"--out {out}: a file is where a folder should be")
+    if any(out.iterdir()) or out.resolve() == Path.cwd():
         raise RegraftError(f"--out {out}: the folder is there already; name one that is not")
 
 
@@ -85,7 +93,7 @@ def making(out: Path, to: str) -> Iterator[Path]:
         with whole_folder(out.absolute()) as folder:
             yield folder
     except OSError as error:
-        raise faults.of_output(error, out, "--out <folder>") from error
+        raise faults.of_output(error, out, BY) from error
     except RegraftError:
         raise
     except Exception as error:  # exporters raise many kinds

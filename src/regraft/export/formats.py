@@ -23,6 +23,7 @@ from regraft.model import Network, Trained
 
 Logits = Callable[[Tensor], Tensor]
 MOST_INSIDE = 1.8e9  # bytes of weights: a file of ONNX ends at 2 GB, what is more lies beside it
+OF_OTHERS = ("test_input_size", "test_crop_pct", "tag", "license", "origin_url", "paper_ids")
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,11 @@ def _write_timm(trained: Trained, network: Network, folder: Path) -> None:
     classifier.load_state_dict(layers[-1].state_dict())
     about = {
         "label_names": list(trained.classes),
-        # Sizes for testing are those of the weights that it began with.
+        # The rest of it is about the weights that timm publishes by this name.
         "pretrained_cfg": {
             **seen,
             "input_size": (3, *size),
-            "test_input_size": None,
-            "test_crop_pct": None,
+            **dict.fromkeys(OF_OTHERS),
         },
     }
     save_for_hf(net, str(folder), about, model_args=options, safe_serialization=True)

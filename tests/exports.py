@@ -1,0 +1,98 @@
+"""A run's folder as training leaves it, of a network that was never trained."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import families
+import numpy as np
+import torch
+from torch import nn
+
+from regraft.config import build
+from regraft.embedded import default_cfgs
+from regraft.escaping import in_csv
+from regraft.model import Network, assemble
+
+assert default_cfgs and families
+CLASSES = ("a", "b", "c", "d", "e", "f", "g")
+HEADS: dict[str, dict[str, Any]] = {
+    "linear": {"_target_": "regraft.head.linear", "dropout": 0.1},
+    "mlp": {"_target_": "regraft.head.mlp", "hidden": 16, "dropout": 0.1},
+    "conv_mlp": {"_target_": "regraft.head.conv_mlp", "width": 8, "hidden": 16, "dropout": 0.1},
+}
+
+
+def make_run(
+    folder: Path,
+    name: str,
+    size: int | None,
+    *,
+    head: str = "linear",
+    dropped: int = 0,
+    classes: tuple[str, ...] = CLASSES,
+    calibration: dict[str, float | None] | None = None,
+    **result: Any,
+) -> Path:
+    """Write checkpoints/best.ckpt and result.json; the last `dropped` stages are not there."""
+    config = {
+        "backbone": {
+            "_target_": "regraft.backbone.Backbone",
+            "name": name,
+            "weights": "random",
+            "size": size,
+        },
+        "head": HEADS[head],
+    }
+    torch.manual_seed(0)
+    network = lively(assemble(config, classes, _tensors(config["backbone"], dropped)))
+    (folder / "checkpoints").mkdir(parents=True)
+    calibration = calibration or {"temperature": 1.7, "threshold": 0.3, "precision": 0.9}
+    card = {"config": config, "classes": list(classes), "calibration": calibration}
+    checkpoint = {"regraft": card, "state_dict": network.state_dict(), "epoch": 3}
+    torch.save(checkpoint, folder / "checkpoints" / "best.ckpt")
+    told = {"status": "finished", "checkpoint": "checkpoints/best.ckpt", "backbone": name}
+    (folder / "result.json").write_text(json.dumps(told | result))
+    return folder
+
+
+def _tensors(backbone: dict[str, Any], dropped: int) -> list[str]:
+    from omegaconf import OmegaConf
+
+    stages = build(OmegaConf.create({"backbone": backbone}).backbone).stages
+    kept = stages[: len(stages) - dropped]
+    return [f"backbone.net.{name}" for stage in kept for name in stage.tensors]
+
+
+def lively(network: Network) -> Network:
+    """The same with logits that tell images apart, as random and empty layers do not."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None  # a mean of all that it has seen
+    network.train()
+    with torch.no_grad():
+        network(torch.randn(8, 3, *network.backbone.input.size))
+        network.eval()
+        last = network.head.layers[-1]
+        nn.init.normal_(last.weight)
+        nn.init.normal_(last.bias)
+    return network
+
+
+def write_predictions(
+    folder: Path, classes: tuple[str, ...], images: int, true: int = 0
+) -> np.ndarray:
+    """predictions.csv with so many images in val and in test, whose probabilities (2, N, K) favour
+    the first class, and which are all of the class `true`."""
+    draws = np.random.default_rng(0).dirichlet([2.0] + [1.0] * (len(classes) - 1), (2, images))
+    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["split", "name", "true", "predicted", *(in_csv(f"p_{c}") for c in classes)]
+        )
+        for split, rows in zip(("val", "test"), draws, strict=True):
+            for number, shares in enumerate(rows):
+                names = [in_csv(classes[true]), in_csv(classes[int(shares.argmax())])]
+                writer.writerow([split, f"{number}.png", *names, *shares])
+    return draws
