@@ -1,6 +1,7 @@
 """Every backbone family in every format says what the checkpoint says, by its own readers too."""
 
 import shutil
+from functools import cache
 
 import exports
 import pytest
@@ -28,32 +29,60 @@ def grid():
             yield pytest.param(format, family, marks=marks, id=f"{format}-{family}")
 
 
+@pytest.fixture(scope="module")
+def run_of(tmp_path_factory):
+    """The folder of a run with a network of a family, made once."""
+
+    @cache
+    def make(family):
+        return exports.make_run(tmp_path_factory.mktemp(family) / "run", *FAMILIES[family])
+
+    return make
+
+
 @pytest.mark.parametrize(("format", "family"), [*grid()])
-def test_every_family_is_the_same_in_every_format(format, family, tmp_path):
-    run = exports.make_run(tmp_path / "run", *FAMILIES[family])
-    done = export(run, format, tmp_path / "out")
+def test_every_family_is_the_same_in_every_format(format, family, run_of, tmp_path):
+    done = export(run_of(family), format, tmp_path / "out")
     assert done.parity.holds
     assert done.parity.logit > 0.1  # it does say something
 
-    shutil.rmtree(run)  # from here on the folder is all there is
-    model = trained.load(tmp_path / "out")
-    images = torch.randn(3, 3, *model.input.size)
-    with torch.inference_mode():
-        three, one = model.network(images), model.network(images[1:2])
-    assert three.shape == (3, len(exports.CLASSES))
-    assert torch.allclose(three[1:2], one, rtol=1e-4, atol=1e-4)
-    shutil.rmtree(tmp_path / "out")
+
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param("onnx", marks=pytest.mark.slow),
+        pytest.param("torch_export", marks=pytest.mark.slow),
+        "timm",
+        "safetensors",
+    ],
+)
+def test_the_folder_is_all_that_is_needed_for_any_number_of_images(format, tmp_path):
+    run = exports.make_run(tmp_path / "run", "test_resnet", 64)
+    expected = trained.load(run)
+    export(run, format, tmp_path / "out")
+    shutil.rmtree(run)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    model = trained.load(tmp_path / "moved")
+    for number in (1, 3, 16):
+        images = torch.randn(number, 3, 64, 64)
+        with torch.inference_mode():
+            found, logits = model.network(images), expected.network(images)
+        assert torch.allclose(found, logits, rtol=1e-4, atol=1e-4)
+    assert (model.input, model.classes, model.calibration) == (
+        expected.input,
+        expected.classes,
+        expected.calibration,
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "torch_export"])
 @pytest.mark.parametrize(
-    ("head", "dropped", "family"),
+    ("format", "head", "dropped", "family"),
     [
-        ("mlp", 0, "resnet"),
-        ("conv_mlp", 0, "swin"),
-        ("conv_mlp", 2, "resnet"),
-        ("linear", 1, "densenet"),
+        ("onnx", "mlp", 0, "resnet"),
+        ("onnx", "conv_mlp", 0, "swin"),
+        ("onnx", "linear", 1, "densenet"),
+        ("torch_export", "conv_mlp", 2, "resnet"),
     ],
 )
 def test_every_head_and_networks_that_are_cut_off(format, head, dropped, family, tmp_path):

@@ -1,5 +1,6 @@
 """`regraft export`: one trained network as a folder, there whole and checked or not at all."""
 
+import errno
 import json
 import stat
 from collections.abc import Iterator
@@ -99,10 +100,10 @@ def making(out: Path, to: str) -> Iterator[Path]:
     except Exception as error:  # exporters raise many kinds
         if isinstance(error, SafetensorError) or faults.is_cut_off(error):
             full = faults.full([out.absolute().parent])
-            why = "the disk is full" if full else f"it could not be written ({error})"
-            raise RegraftError(f"{out}: {why}; choose another folder with --out") from error
-        if told := faults.in_words(error):
-            raise RegraftError(told) from error
+            told = OSError(errno.ENOSPC if full else errno.EIO, str(error), str(out))
+            raise faults.of_output(told, out, BY) from error
+        if words := faults.in_words(error):
+            raise RegraftError(words) from error
         raise RegraftError(
             f"--to {to}: this network cannot be exported so ({type(error).__name__}: "
             f"{faults.first_sentence(str(error))[:200]}); use --to safetensors"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,10 @@ def _write_onnx(trained: Trained, network: Network, folder: Path) -> None:
 
 
 def _write_torch_export(trained: Trained, network: Network, folder: Path) -> None:
+    content = BytesIO()  # on a full disk, torch would end the process with it (`terminate called`)
     with _quiet():
-        torch.export.save(_program(trained, network), folder / "model.pt2")
+        torch.export.save(_program(trained, network), content)
+    (folder / "model.pt2").write_bytes(content.getbuffer())
 
 
 def _program(trained: Trained, network: Network) -> torch.export.ExportedProgram:
