@@ -1,7 +1,8 @@
 """`regraft export`: one trained network as a folder, there whole and checked or not at all."""
 
-import errno
 import json
+import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from regraft.export.parity import Parity
 from regraft.model import Network, Trained
 from regraft.paths import shown, whole_folder, write_whole
 
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how a library in Rust says what the system said
 BY = "--out <folder>"  # how another folder is chosen
 
 
@@ -98,9 +100,8 @@ def making(out: Path, to: str) -> Iterator[Path]:
     except RegraftError:
         raise
     except Exception as error:  # exporters raise many kinds
-        if isinstance(error, SafetensorError) or faults.is_cut_off(error):
-            full = faults.full([out.absolute().parent])
-            told = OSError(errno.ENOSPC if full else errno.EIO, str(error), str(out))
+        if isinstance(error, SafetensorError) and (found := OS_ERROR.search(str(error))):
+            told = OSError(int(found[1]), os.strerror(int(found[1])), str(out))
             raise faults.of_output(told, out, BY) from error
         if words := faults.in_words(error):
             raise RegraftError(words) from error
