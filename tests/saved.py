@@ -4,9 +4,9 @@ import torch
 from omegaconf import OmegaConf
 
 from regraft.config import build
+from regraft.model import Network
 from regraft.paths import conf_folder
 from regraft.plan import drop_unread
-from regraft.trained import Network
 
 
 def option(group, file, **changes):
