@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from regraft.config import build
 from regraft.embedded import default_cfgs
 from regraft.escaping import in_csv
 from regraft.model import Network, assemble
@@ -36,17 +35,23 @@ def make_run(
     **result: Any,
 ) -> Path:
     """Write checkpoints/best.ckpt and result.json; the last `dropped` stages are not there."""
-    config = {
+    config: dict[str, Any] = {
         "backbone": {
             "_target_": "regraft.backbone.Backbone",
             "name": name,
             "weights": "random",
             "size": size,
         },
+        "freeze": {"_target_": "regraft.plan.everything"},
         "head": HEADS[head],
     }
+    if dropped:
+        depth = len(assemble(config, classes).backbone.stages)
+        actions = ["keep"] * (depth - dropped) + ["drop"] * dropped
+        custom = {"_target_": "regraft.plan.custom", "actions": actions, "fixed_norm_below": 0}
+        config["freeze"] = custom
     torch.manual_seed(0)
-    network = lively(assemble(config, classes, _tensors(config["backbone"], dropped)))
+    network = lively(assemble(config, classes))
     (folder / "checkpoints").mkdir(parents=True)
     calibration = calibration or {"temperature": 1.7, "threshold": 0.3, "precision": 0.9}
     card = {"config": config, "classes": list(classes), "calibration": calibration}
@@ -55,14 +60,6 @@ def make_run(
     told = {"status": "finished", "checkpoint": "checkpoints/best.ckpt", "backbone": name}
     (folder / "result.json").write_text(json.dumps(told | result))
     return folder
-
-
-def _tensors(backbone: dict[str, Any], dropped: int) -> list[str]:
-    from omegaconf import OmegaConf
-
-    stages = build(OmegaConf.create({"backbone": backbone}).backbone).stages
-    kept = stages[: len(stages) - dropped]
-    return [f"backbone.net.{name}" for stage in kept for name in stage.tensors]
 
 
 def lively(network: Network) -> Network:

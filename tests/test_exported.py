@@ -75,6 +75,7 @@ HARM = [
     ("backbone", {"_target_": "os.system", "command": "touch harm"}, "not from a trusted module"),
     ("backbone", {"_target_": "torch.hub.load", "repo_or_dir": "x"}, "makes no Backbone"),
     ("head", {"_target_": "torch.load", "f": "x"}, "makes no Head"),
+    ("freeze", {"_target_": "regraft.head.mlp", "hidden": 2}, "makes no Plan"),
     ("head", {"_target_": "regraft.head.linear", "_partial_": True}, "only _target_ is read here"),
 ]
 

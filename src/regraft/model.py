@@ -50,8 +50,8 @@ class Trained:
 
 
 def assemble(config: Mapping[str, Any], classes: Sequence[str]) -> Network:
-    """The network that a config describes, with the stages that its plan leaves, random weights and
-    in evaluation mode.
+    """The network that a run's config names, with the stages that its plan leaves and random
+    weights, in evaluation mode.
 
     Raises RegraftError for parts that are not trusted: a file says what is built here.
     """
@@ -59,7 +59,7 @@ def assemble(config: Mapping[str, Any], classes: Sequence[str]) -> Network:
     trust.check(parts)
     cfg = OmegaConf.create(parts)
     backbone: Backbone = build(cfg.backbone)
-    plan: Plan = build(cfg.freeze, len(backbone.stages), 1)  # what is dropped depends on no image
+    plan: Plan = build(cfg.freeze, len(backbone.stages), 1)
     backbone.graft(dropped=plan.indices("drop"))
     head: Head = build(cfg.head, backbone.out_features, backbone.map_shape, len(classes))
     drop_unread(plan, backbone, head.takes)

@@ -10,7 +10,7 @@ from regraft import exported
 from regraft.calibration import Calibration
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError, did_you_mean
-from regraft.model import Trained, assemble, fill
+from regraft.model import PARTS, Trained, assemble, fill
 from regraft.paths import shown
 
 BEST = "checkpoints/best.ckpt"
@@ -86,7 +86,7 @@ def read(path: Path) -> dict[str, Any]:
     card = checkpoint.get("regraft") if isinstance(checkpoint, dict) else None
     card = card if isinstance(card, dict) else {}
     config = card.get("config")
-    whole = isinstance(config, dict) and {"backbone", "freeze", "head"} <= config.keys()
+    whole = isinstance(config, dict) and {*PARTS} <= config.keys()
     if not whole or not card.get("classes"):
         raise RegraftError(f"{shown(path)}: no checkpoint of a run of regraft")
     if not any(name.startswith("head.") for name in checkpoint.get("state_dict", ())):

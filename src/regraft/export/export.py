@@ -19,7 +19,7 @@ from regraft.errors import RegraftError
 from regraft.export import card, formats, parity, threshold
 from regraft.export.formats import Format
 from regraft.export.parity import Parity
-from regraft.model import Network, Trained
+from regraft.model import PARTS, Network, Trained
 from regraft.paths import shown, whole_folder, write_whole
 
 OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how a library in Rust says what the system said
