@@ -1,5 +1,6 @@
 """Every backbone family in every format says what the checkpoint says, by its own readers too."""
 
+import re
 import shutil
 from functools import cache
 
@@ -45,6 +46,9 @@ def test_every_family_is_the_same_in_every_format(format, family, run_of, tmp_pa
     done = export(run_of(family), format, tmp_path / "out")
     assert done.parity.holds
     assert done.parity.logit > 0.1  # it does say something
+    for path in (tmp_path / "out").iterdir():
+        # A stack trace would tell where this machine has what.
+        assert not re.search(rb"\.py\b", path.read_bytes())
 
 
 @pytest.mark.parametrize(

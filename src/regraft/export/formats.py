@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from regraft.backbone import create
 from regraft.embedded import IN_TIMM
@@ -79,7 +80,11 @@ def _program(trained: Trained, network: Network) -> torch.export.ExportedProgram
     """The graph, for any number of images in a batch."""
     two = torch.zeros(2, 3, *trained.input.size)
     batch = torch.export.Dim("batch", min=1)
-    return torch.export.export(network, (two,), dynamic_shapes={IMAGES: {0: batch}})
+    program = torch.export.export(network, (two,), dynamic_shapes={IMAGES: {0: batch}})
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # paths of this machine, in what is sent to others
+    return program
 
 
 def _open_torch_export(folder: Path) -> Logits:
