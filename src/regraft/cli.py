@@ -23,6 +23,7 @@ app.add_typer(cache, name="cache")
 HELP = "A sweep, outputs/sweeps/<date>/<time>, or a single job"
 RUN = "A run, outputs/runs/<date>/<time>, or a job of a sweep, outputs/sweeps/<date>/<time>/0"
 TRAINED = "A run, a checkpoint of one, or what regraft export wrote"
+RUNS = "Sweeps, outputs/sweeps/<date>/<time>, or runs, outputs/runs/<date>/<time>"
 Folder = Annotated[Path, typer.Argument(help=HELP, show_default=False)]
 Trust = Annotated[
     list[str] | None, typer.Option(metavar="PACKAGE", help="Whose heads, data … may be built.")
@@ -102,6 +103,32 @@ def report(
             report.show(report.of_some(folder, where=parse(where or []), by=by or []), console)
         else:
             report.show(report.report(folder), console)
+
+
+@app.command()
+def ensemble(
+    folders: Annotated[list[Path], typer.Argument(help=RUNS, show_default=False)],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only jobs whose config has it; more than one may."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="mean, weighted, greedy, or best: one run alone.")
+    ] = "all",
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for ensemble/; else the sweep.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
+) -> None:
+    """Combine finished runs from what they have predicted, chosen on their validation images."""
+    from rich.console import Console
+
+    from regraft.ensemble.show import show
+    from regraft.selection import parse
+
+    with one_line_errors():
+        words = parse(where or [])
+        show(folders, Console(), where=words, method=method, out=out, as_json=as_json)
 
 
 @cache.callback(invoke_without_command=True)

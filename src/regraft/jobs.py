@@ -115,7 +115,7 @@ def read_job(folder: Path) -> Job:
     if not error and (acc is None or seed is None):
         error = f"finished, but result.json holds no {'test/acc' if acc is None else 'seed'}"
     return Job(
-        number=int(folder.name),
+        number=whole(folder.name) or 0,  # of a sweep; a run alone has none
         folder=folder,
         status="finished" if record.get("status") == "finished" else "failed",
         error=error,

@@ -9,7 +9,7 @@ from typing import Any
 import wandb
 from torch import Tensor
 
-from regraft import pictures
+from regraft import pictures, predictions
 from regraft.data.images import Images, SplitName
 from regraft.data.readable import Skipped
 from regraft.escaping import in_csv
@@ -22,16 +22,16 @@ _log = logging.getLogger(__name__)
 MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
 
-def write(record: Record, images: Images, predictions: Predictions) -> None:
+def write(record: Record, images: Images, splits: Predictions) -> None:
     """Write predictions.csv and, outside a sweep, the pictures; tell W&B if the run has one.
 
-    `predictions` maps "val" and "test" to probabilities (N, num_classes) and labels (N,).
+    `splits` maps "val" and "test" to probabilities (N, num_classes) and labels (N,).
     """
     folder = record.job.folder
-    write_predictions(folder / "predictions.csv", images, predictions)
+    write_predictions(folder / predictions.NAME, images, splits)
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, record.result)
-    record.tell(lambda run: run.log(_media(record, images, *predictions["test"])))
+    record.tell(lambda run: run.log(_media(record, images, *splits["test"])))
 
 
 def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
@@ -64,22 +64,12 @@ def _media(record: Record, images: Images, probabilities: Tensor, labels: Tensor
     return media
 
 
-def write_predictions(path: Path, images: Images, predictions: Predictions) -> None:
+def write_predictions(path: Path, images: Images, splits: Predictions) -> None:
     """One row per image: split, name, true and predicted class, a probability per class."""
-    classes = images.classes
-    with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        head = ["split", "name", "true", "predicted", *(f"p_{c}" for c in classes)]
-        writer.writerow(map(in_csv, head))
-        for split, (probabilities, labels) in predictions.items():
-            best = probabilities.argmax(1).tolist()
-            # Fewer predictions than images are what debug=fast asks for.
-            rows = zip(
-                images.names[split], labels.tolist(), best, probabilities.tolist(), strict=False
-            )
-            for name, label, guess, shares in rows:
-                row = [split, in_csv(name), in_csv(classes[label]), in_csv(classes[guess])]
-                writer.writerow(row + [f"{share:.6g}" for share in shares])
+    said: dict[str, predictions.Rows] = {
+        name: (images.names[name], y.numpy(), p.numpy()) for name, (p, y) in splits.items()
+    }
+    predictions.write(path, images.classes, said)
 
 
 def _mistakes(images: Images, probabilities: Tensor, labels: Tensor) -> wandb.Table:

@@ -75,22 +75,33 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Where to fill what becomes a folder, and only if nothing goes wrong.
+def whole_folder(folder: Path, mark: str | None = None) -> Iterator[Path]:
+    """Where to fill what becomes a folder as a whole, and only if nothing goes wrong.
 
-    An OSError about what is in it names the folder. What is there already must be an empty folder.
+    It takes the place of an empty one, and of one that has the file `mark` in it. Raises
+    RegraftError where another stands; an OSError about what is in it names the folder.
     """
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    ours = mark is not None and (folder / mark).is_file()
+    if folder.exists() and not ours and any(folder.iterdir()):
+        raise RegraftError(f"{shown(folder)} holds other things: rename it, or write elsewhere")
+    unfinished, before = (
+        folder.with_name(f".{folder.name}.{os.getpid()}{end}") for end in ("", ".before")
+    )
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
-        unfinished.replace(folder)
+        if folder.exists():
+            folder.rename(before)
+        unfinished.rename(folder)
     except OSError as error:
         if str(error.filename or unfinished).startswith(str(unfinished)):
             raise OSError(error.errno, error.strerror, str(folder)) from error
         raise
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if not folder.exists() and before.exists():
+            before.rename(folder)
+        for rest in (unfinished, before):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def file_lock(path: Path) -> FileLock:
