@@ -118,6 +118,9 @@ def ensemble(
     out: Annotated[
         Path | None, typer.Option(help="A folder for ensemble/; else the sweep.")
     ] = None,
+    soup: Annotated[
+        bool, typer.Option("--soup", help="Also average the weights of runs with the same start.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
 ) -> None:
     """Combine finished runs from what they have predicted, chosen on their validation images."""
@@ -127,8 +130,16 @@ def ensemble(
     from regraft.selection import parse
 
     with one_line_errors():
-        words = parse(where or [])
-        show(folders, Console(), where=words, method=method, out=out, as_json=as_json)
+        chosen = parse(where or [])
+        show(
+            folders,
+            Console(),
+            where=chosen,
+            method=method,
+            out=out,
+            soup=soup,
+            as_json=as_json,
+        )
 
 
 @cache.callback(invoke_without_command=True)

@@ -32,10 +32,14 @@ class Frozen(NamedTuple):
     make_head: Callable[[], Head]
 
 
-def config_of(folder: Path) -> DictConfig:
+INSTEAD = "train again with strategy=collect, which forecasts as it trains"
+
+
+def config_of(folder: Path, *, instead: str = INSTEAD) -> DictConfig:
     """A run's config as it was resolved, checked like that of a new job.
 
-    Raises RegraftError for one that cannot be read, holds what is not trusted, or a masked secret.
+    Raises RegraftError for one that cannot be read, holds what is not trusted, or a masked secret,
+    and says what to do `instead`.
     """
     path = folder / CONFIG
     try:
@@ -47,8 +51,7 @@ def config_of(folder: Path) -> DictConfig:
     for key in ("data", "backbone"):
         if MASK in OmegaConf.to_yaml(cfg[key]):
             raise RegraftError(
-                f"{shown(path)}: {key} holds a secret that was not written down; train again with "
-                "strategy=collect, which forecasts as it trains"
+                f"{shown(path)}: {key} holds a secret that was not written down; {instead}"
             )
     check(cfg)
     cfg.output_dir = str(folder)

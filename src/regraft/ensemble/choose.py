@@ -63,6 +63,11 @@ class Ensemble:
 
     members: Members
     tried: tuple[Combination, ...]
+    soup: Combination | None = None  # of the members' weights: it does not compete
+
+    @property
+    def rows(self) -> tuple[Combination, ...]:
+        return (*self.tried, *([self.soup] if self.soup else []))
 
     @property
     def best(self) -> Combination:
@@ -94,12 +99,14 @@ class Ensemble:
         used; None where a run does not say."""
         runs = [self.members.runs[index] for index in combination.used]
         costs = {key: _sum([run.job.cost.get(key) for run in runs]) for key in COSTS}
+        if combination is self.soup:  # all of them are trained, and one network is used
+            return {**costs, "params_total": _sum([runs[0].job.cost.get(COSTS[0])]), "passes": 1.0}
         return {**costs, "passes": float(len(runs))}
 
-    def difference(self, split: str = "test") -> Difference:
-        """How much better what is chosen is than the best member alone."""
-        chosen, best = self.chosen.mixed[split], self.best.mixed[split]
-        return differ(chosen, best, self.members.labels[split])
+    def difference(self, combination: Combination) -> Difference:
+        """How much better a combination is than the best member alone, on the test images."""
+        mine, best = combination.mixed["test"], self.best.mixed["test"]
+        return differ(mine, best, self.members.labels["test"])
 
 
 def combine(members: Members, method: str) -> Ensemble:

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from regraft import predictions
+from regraft import __version__, predictions
 from regraft.ensemble import words
 from regraft.ensemble.choose import Combination, Ensemble, alone, ece, interval
 from regraft.ensemble.combine import Score
@@ -53,14 +53,15 @@ def as_dict(ensemble: Ensemble, home: Path) -> dict[str, Any]:
         "method": chosen.method,
         "pays": ensemble.pays,
         "members": [_member(ensemble, index, home) for index in range(len(members.runs))],
-        "tried": {one.method: _tried(ensemble, one) for one in ensemble.tried},
-        "difference": vars(ensemble.difference()),
+        "tried": {one.method: _tried(ensemble, one) for one in ensemble.rows},
+        "difference": vars(ensemble.difference(chosen)),
         "left_out": [
             {"folder": _relative(job.folder, home), "why": job.error} for job in members.left_out
         ],
         "classes": list(members.classes),
         "data": {split: len(labels) for split, labels in members.labels.items()},
         "versions": {
+            "regraft": __version__,
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
         },
@@ -108,7 +109,7 @@ def lines(ensemble: Ensemble) -> list[Line]:
     """The rows of the picture: combinations, then members."""
     labels = ensemble.members.labels["test"]
     made = []
-    for one in ensemble.tried:
+    for one in ensemble.rows:
         val, test = (one.scores[split].acc for split in ("val", "test"))
         name = f"{words.named(one)} ({len(one.used)} of {len(ensemble.members.runs)})"
         chosen = one is ensemble.chosen

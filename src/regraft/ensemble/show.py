@@ -1,6 +1,7 @@
 """`regraft ensemble`: finished runs combined, from what they have predicted."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -24,11 +25,19 @@ def show(
     where: Mapping[str, str],
     method: str,
     out: Path | None,
+    soup: bool,
     as_json: bool,
 ) -> None:
-    """Combine the runs, write the folder `ensemble`, and print what it says."""
+    """Combine the runs, write the folder `ensemble`, and print what it says; with `soup`, average
+    their weights as well, and write the folder `soup`."""
     home = home_of(folders, out)
     made = combine(gather(folders, where), method)
+    served = None
+    if soup:
+        from regraft.ensemble import kitchen  # torch and Lightning take seconds to import
+
+        served = kitchen.serve(made.members, home, Console(stderr=True))
+        made = replace(made, soup=served.combination)
     folder = files.write(made, home)
     if as_json:
         print((folder / files.JSON).read_text(encoding="utf-8"), end="")
@@ -36,6 +45,8 @@ def show(
     print_to(console, made)
     names = ", ".join(sorted(path.name for path in folder.iterdir()))
     console.print(Text(f"{names} in {shown(folder)}"), soft_wrap=True)
+    if served and served.folder:
+        console.print(Text(f"a run of its own: {shown(served.folder)}"), soft_wrap=True)
 
 
 def home_of(folders: Sequence[Path], out: Path | None) -> Path:

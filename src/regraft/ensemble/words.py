@@ -37,7 +37,11 @@ def about(ensemble: Ensemble) -> str:
 
 
 def verdict(ensemble: Ensemble) -> list[str]:
-    """What is chosen, how much better it is, and what it costs."""
+    """What is chosen, how much better it is, and what it costs; and of the soup the same."""
+    return [*_chosen(ensemble), *soup(ensemble)]
+
+
+def _chosen(ensemble: Ensemble) -> list[str]:
     best, chosen = ensemble.best, ensemble.chosen
     run = ensemble.members.runs[best.used[0]]
     whom = f"run {run.label} ({run.name})" if run.name else f"run {run.label}"
@@ -51,8 +55,24 @@ def verdict(ensemble: Ensemble) -> list[str]:
         f"{named(chosen)}, of {len(chosen.used)} runs, has {val:.3f} on the validation images; the "
         f"best member alone, {whom}, {best.scores['val'].acc:.3f}",
         f"on the test images {test:.3f} ({low:.3f} to {high:.3f}) and "
-        f"{best.scores['test'].acc:.3f}: {ensemble.difference().words}",
+        f"{best.scores['test'].acc:.3f}: {ensemble.difference(chosen).words}",
         cost(ensemble),
+    ]
+
+
+def soup(ensemble: Ensemble) -> list[str]:
+    """What the mean of the weights is worth; nothing where it was not asked for."""
+    if (made := ensemble.soup) is None:
+        return []
+    val, test = (made.scores[split].acc for split in ("val", "test"))
+    among = f"{len(made.used)} of {len(ensemble.members.runs)} runs"
+    if len(made.used) < 2:
+        return ["soup: with no other run's weights is the best run's mean as good; none is written"]
+    low, high = interval(test, ensemble.members.labels["test"])
+    return [
+        f"soup: the mean weights of {among} have {val:.3f} on the validation images, and on the "
+        f"test images {test:.3f} ({low:.3f} to {high:.3f}), against the best member alone "
+        f"{ensemble.difference(made).words}; it is one network"
     ]
 
 
@@ -71,7 +91,7 @@ def cost(ensemble: Ensemble) -> str:
 
 def tried(ensemble: Ensemble) -> list[list[str]]:
     """A row per combination, see TRIED; the chosen one has a star."""
-    return [_row(ensemble, one) for one in ensemble.tried]
+    return [_row(ensemble, one) for one in ensemble.rows]
 
 
 def _row(ensemble: Ensemble, one: Combination) -> list[str]:
