@@ -23,7 +23,7 @@ from regraft.data.images import Images, SplitName
 from regraft.earlier import CONFIG, RESULT
 from regraft.ensemble.choose import Combination
 from regraft.ensemble.combine import score
-from regraft.ensemble.members import SPLITS, Member, Members
+from regraft.ensemble.members import Member, Members
 from regraft.ensemble.soup import (
     Soup,
     State,
@@ -120,7 +120,7 @@ def serve(members: Members, home: Path, console: Console) -> Served:
     kitchen.images.keep_decoded(build(cfg.features).store, partial(watched, console))
     soup = greedy(_states(runs, kitchen.first, console), kitchen.judge)
     kitchen.network.load_state_dict(soup.state)
-    said = {split: kitchen.say(split) for split in SPLITS}
+    said = {"val": kitchen.say("val"), "test": kitchen.say("test")}
     folder = None
     if len(soup.ingredients) > 1:
         folder = write(soup, runs, best, said, kitchen.images, home / FOLDER)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from regraft import predictions
+from regraft.errors import RegraftError
+
+HOSTILE = ("=1+1", "a,b", 'say "x"', "line\nbreak", "\x1b[31mred", "p_", "-", "ü\udcff", "back\\n")
+
+
+def said(count=20, classes=HOSTILE, seed=0):
+    rng = np.random.default_rng(seed)
+    names = tuple(
+        f"{kind}{number}" for number, kind in zip(range(count), classes * 9, strict=False)
+    )
+    return names, rng.integers(len(classes), size=count), rng.dirichlet([1] * len(classes), count)
+
+
+def test_what_was_written_is_read_whatever_the_names_are(tmp_path):
+    written = {"val": said(7), "test": said(20, seed=1)}
+    predictions.write(tmp_path / "p.csv", HOSTILE, written)
+    classes, splits = predictions.read(tmp_path / "p.csv")
+    assert classes == HOSTILE
+    assert list(splits) == ["val", "test"]
+    for split, (names, labels, shares) in written.items():
+        one = splits[split]
+        assert one.names == names
+        assert one.true.tolist() == labels.tolist()
+        assert one.predicted.tolist() == shares.argmax(1).tolist()
+        assert np.abs(one.probabilities * predictions.UNIT - shares).max() < 1e-6
+
+
+def test_of_two_that_were_rounded_to_the_same_the_prediction_stays(tmp_path):
+    shares = np.array([[0.3, 0.34999996, 0.35000004]])
+    predictions.write(tmp_path / "p.csv", "abc", {"val": (("x",), np.array([0]), shares)})
+    assert "0.350000,0.350000" in (tmp_path / "p.csv").read_text()
+    one = predictions.read(tmp_path / "p.csv")[1]["val"]
+    assert one.predicted.tolist() == one.probabilities.argmax(1).tolist() == [2]
+
+
+HEAD = "split,name,true,predicted,p_a,p_b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "holds no probabilities"),
+        ("split,name,true,predicted\nval,x,a,a\n", "holds no probabilities"),
+        ("split,name,true,predicted,p_a,p_a\nval,x,a,a,1,0\n", "holds no probabilities"),
+        (HEAD, "holds no image"),
+        (HEAD + "val,x,a,a,0.9,0.1\nval,y,a,a,0.9", "number of columns changed"),
+        (HEAD + "val,x,a,a,0.9\n", "2 classes, and 1 probabilities"),
+        (HEAD + "val,x,a\n", "a line is cut off"),
+        (HEAD + "val,x,a,a,0.9,much\n", "much"),
+        (HEAD + "val,x,a,a,nan,0.1\n", "not between 0 and 1"),
+        (HEAD + "val,x,a,a,1.5,0.1\n", "not between 0 and 1"),
+        (HEAD + "val,x,a,b,0.9,0.1\n", "not the most probable"),
+        (HEAD + "val,x,a,c,0.9,0.1\n", "'c'"),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_names_it(text, why, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(text)
+    with pytest.raises(RegraftError, match=why) as error:
+        predictions.read(path)
+    assert "p.csv" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(RegraftError, match=r"p\.csv is missing"):
+        predictions.read(tmp_path / "p.csv")
