@@ -113,7 +113,7 @@ def ensemble(
         typer.Option(metavar="KEY=VALUE", help="Only jobs whose config has it; more than one may."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="mean, weighted, greedy, or best: one run alone.")
+        str, typer.Option(help="mean, weighted or greedy; all: the best of them.")
     ] = "all",
     out: Annotated[
         Path | None, typer.Option(help="A folder for ensemble/; else the sweep.")

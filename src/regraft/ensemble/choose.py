@@ -114,7 +114,7 @@ def combine(members: Members, method: str) -> Ensemble:
 
     Weights and choices see the validation images only. Raises RegraftError for an unknown method.
     """
-    names = [*METHODS, ALL]
+    names = [*(name for name in METHODS if name != "best"), ALL]
     if method not in names:
         hint = did_you_mean(method, names) or f"; there are {', '.join(names)}"
         raise RegraftError(f"--method {method}: no such method{hint}")

@@ -46,9 +46,9 @@ def _chosen(ensemble: Ensemble) -> list[str]:
     run = ensemble.members.runs[best.used[0]]
     whom = f"run {run.label} ({run.name})" if run.name else f"run {run.label}"
     if not ensemble.pays:
-        words = "no combination" if len(ensemble.tried) > 2 else f"{ensemble.tried[-1].method}: it"
-        does = "beats" if len(ensemble.tried) > 2 else "does not beat"
-        return [f"{words} {does} the best member alone on the validation images: use {whom}"]
+        several = len(ensemble.tried) > 2
+        who = "no combination beats" if several else f"{ensemble.tried[-1].method} does not beat"
+        return [f"{who} the best member alone on the validation images: use {whom}"]
     val, test = (chosen.scores[split].acc for split in ("val", "test"))
     low, high = interval(test, ensemble.members.labels["test"])
     return [
