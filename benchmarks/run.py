@@ -23,6 +23,7 @@ BENCHMARKS = (
     "loading",
     "many_jobs",
     "predict",
+    "ensemble",
 )
 
 

@@ -97,8 +97,8 @@ class Pictures:
         return x
 
     def loader(self, split, *, shuffle):
-        assert (split, shuffle) == ("train", True)
-        return [(part, None) for part in self.x.split(10)]
+        assert shuffle == (split == "train")
+        return [(part, (part[:, 0] > 0).long()) for part in self.x.split(10)]
 
 
 def network():
@@ -121,6 +121,24 @@ def test_only_statistics_that_were_trained_are_computed_anew():
     assert torch.allclose(net[2].running_var, batches.mean(0), atol=1e-5)
     assert not any(module.training for module in net.modules())
     assert net[2].momentum == 0.1
+
+
+def test_what_is_judged_are_weights_with_statistics_that_fit_them():
+    net = network().eval()
+    kitchen = Kitchen(net, Pictures(torch.randn(100, 2)), torch.device("cpu"))
+    acc, kept = kitchen.judge(kitchen.first)
+    assert all(torch.equal(tensor, kitchen.first[name]) for name, tensor in kept.items())
+    state = {**kitchen.first, "2.running_mean": torch.full((2,), 50.0)}
+    state["2.running_mean"][0] = -50  # all of one class
+    again, renewed = kitchen.judge(state)
+    assert {name for name in state if not torch.equal(renewed[name], kitchen.first[name])} == {
+        "2.running_mean", "2.running_var", "2.num_batches_tracked",
+    }  # fmt: skip
+    net.load_state_dict(renewed)
+    probabilities, labels = kitchen.say("val")
+    assert again == (probabilities.argmax(1) == labels).double().mean()
+    assert probabilities.shape == (100, 2) and 0 <= acc <= 1
+    assert len(probabilities.argmax(1).unique()) == 2
 
 
 def run(folder, number, **changes):
