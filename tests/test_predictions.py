@@ -30,9 +30,9 @@ def test_what_was_written_is_read_whatever_the_names_are(tmp_path):
 
 
 def test_of_two_that_were_rounded_to_the_same_the_prediction_stays(tmp_path):
-    shares = np.array([[0.3, 0.34999996, 0.35000004]])
+    shares = np.array([[0.3, 0.34999998, 0.35000002]])
     predictions.write(tmp_path / "p.csv", "abc", {"val": (("x",), np.array([0]), shares)})
-    assert "0.350000,0.350000" in (tmp_path / "p.csv").read_text()
+    assert "0.35,0.35" in (tmp_path / "p.csv").read_text()
     one = predictions.read(tmp_path / "p.csv")[1]["val"]
     assert one.predicted.tolist() == one.probabilities.argmax(1).tolist() == [2]
 

@@ -14,7 +14,7 @@ from regraft.paths import shown, whole
 
 NAME = "predictions.csv"
 HEAD = ["split", "name", "true", "predicted"]
-UNIT = 1e-6  # of a probability in the file, the last of six digits
+UNIT = 1e-6  # as finely as a probability is read: half of it is nothing to choose by
 BEFORE = 0.25  # units that tell which of two was ahead before both were rounded to the same
 
 Rows = tuple[Sequence[str], np.ndarray, np.ndarray]  # names, true classes and probabilities
@@ -25,7 +25,7 @@ class Said:
     """What was said of the images of a split, in the order of the file.
 
     `true` and `predicted` are indices of classes, int (N,); `probabilities` float64 (N, C) are
-    whole multiples of UNIT, given as such, so that sums of them are exact in any order.
+    rounded to whole multiples of UNIT and given as such, so that sums are exact in any order.
     """
 
     names: tuple[str, ...]

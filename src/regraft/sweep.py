@@ -154,7 +154,9 @@ def _countable(override: Override) -> bool:
 def _time_left(folder: Path, jobs: int) -> str:
     """How long the rest takes if it goes on like this; nothing before the first job has ended."""
     began = (folder / SWEEP).stat().st_mtime
-    done = [p for p in folder.glob("[0-9]*/result.json") if '"status": "running"' not in p.read_text()]
+    done = [
+        p for p in folder.glob("[0-9]*/result.json") if '"status": "running"' not in p.read_text()
+    ]
     lately = sum(path.stat().st_mtime >= began for path in done)  # not before it was gone on with
     if not lately:
         return ""

@@ -15,7 +15,7 @@ from regraft.predictions import UNIT
 
 STEPS = 50  # of the greedy selection: no weight is finer than a fiftieth
 LEAST = 1e-3  # a fitted weight below it changes nothing, and costs a network
-FLOOR = UNIT / 2  # what a stored probability of 0 may have been
+FLOOR = UNIT / 2  # of a probability: one sure mistake is not to outweigh all other images
 
 
 class Score(NamedTuple):
