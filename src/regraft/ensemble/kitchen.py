@@ -35,7 +35,7 @@ from regraft.ensemble.soup import (
 from regraft.errors import RegraftError
 from regraft.experiment import EXPECTED
 from regraft.jobs import load_result, table
-from regraft.paths import shown, replaced_folder, write_whole
+from regraft.paths import shown, whole_folder, write_whole
 from regraft.progress import watched
 
 FOLDER = "soup"
@@ -214,7 +214,7 @@ def write(
         **dict.fromkeys(("best_epoch", "forecast", "advice", "scores", "wandb", "lr_range")),
     }
     try:
-        with replaced_folder(folder, RESULT) as unfinished:
+        with whole_folder(folder, RESULT) as unfinished:
             checkpoint = trained.read(best.source)
             kept = {key: value for key, value in checkpoint.items() if key not in TRAINING}
             save(kept | {"state_dict": soup.state, "regraft": card}, unfinished / trained.BEST)
