@@ -8,10 +8,11 @@ import tempfile
 import time
 from contextlib import redirect_stderr
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 import task
 import torch
 from loading import photos
@@ -43,17 +44,20 @@ def _of(folder: Path, network: str, size: int, rounds: int) -> task.Seconds:
     run = folder / network
     _run(run, network, size)
     model = trained.load(run)
-    onnx = _exported(model, folder / f"{network}.onnx")
     programs = {
         "bare loop": partial(_loop, model, model.network, folder),
         "regraft predict": partial(_regraft, run, folder),
-        "bare loop, ONNX Runtime": partial(_loop, model, onnx, folder),
     }
+    if find_spec("onnxruntime") and find_spec("onnxscript"):
+        onnx = _exported(model, folder / f"{network}.onnx")
+        programs["bare loop, ONNX Runtime"] = partial(_loop, model, onnx, folder)
+    else:
+        print("onnxruntime or onnxscript is not installed, so that column is left out")
     task.in_turn(programs, 1)
     took = task.in_turn(programs, rounds)
     _agree(folder)
     made = {f"{network}, {name}: images/s": [1 / s for s in took[name]] for name in programs}
-    for peer in ("bare loop", "bare loop, ONNX Runtime"):
+    for peer in (name for name in programs if name.startswith("bare loop")):
         figure = f"{network}, regraft predict: time, {peer} = 1"
         made[figure] = task.ratios(took["regraft predict"], took[peer])
     return made
@@ -68,8 +72,10 @@ def _run(run: Path, network: str, size: int) -> None:
     saved(run, classes=[f"class {n}" for n in range(10)], backbone=backbone)
 
 
-def _exported(model: trained.Trained, path: Path) -> onnxruntime.InferenceSession:
+def _exported(model: trained.Trained, path: Path) -> Any:
     """The same network with batches of any size, and with all cores."""
+    import onnxruntime
+
     example = torch.randn(2, 3, *model.input.size)
     sizes = ({0: torch.export.Dim("batch", min=1)},)
     torch.onnx.export(
@@ -118,7 +124,7 @@ class _Files(Dataset):
         return self.steps(default_loader(str(self.files[index]))), str(self.files[index])
 
 
-def _loop(model: trained.Trained, network: nn.Module | object, folder: Path) -> float:
+def _loop(model: trained.Trained, network: Any, folder: Path) -> float:
     """A DataLoader with as many workers as regraft has threads, one forward pass, a CSV file."""
     started = time.perf_counter()
     loader = DataLoader(_Files(folder / "photos", model.input), task.BATCH, num_workers=_cores())
@@ -136,7 +142,7 @@ def _loop(model: trained.Trained, network: nn.Module | object, folder: Path) -> 
     return (time.perf_counter() - started) / _rows(folder / "bare.csv")
 
 
-def _input(session: onnxruntime.InferenceSession) -> str:
+def _input(session: Any) -> str:
     return session.get_inputs()[0].name
 
 
