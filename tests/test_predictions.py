@@ -26,7 +26,7 @@ def test_what_was_written_is_read_whatever_the_names_are(tmp_path):
         assert one.names == names
         assert one.true.tolist() == labels.tolist()
         assert one.predicted.tolist() == shares.argmax(1).tolist()
-        assert np.abs(one.probabilities * predictions.UNIT - shares).max() < 1e-6
+        assert np.abs(one.probabilities - shares).max() < 1e-6
 
 
 def test_of_two_that_were_rounded_to_the_same_the_prediction_stays(tmp_path):
@@ -34,7 +34,7 @@ def test_of_two_that_were_rounded_to_the_same_the_prediction_stays(tmp_path):
     predictions.write(tmp_path / "p.csv", "abc", {"val": (("x",), np.array([0]), shares)})
     assert "0.35,0.35" in (tmp_path / "p.csv").read_text()
     one = predictions.read(tmp_path / "p.csv")[1]["val"]
-    assert one.predicted.tolist() == one.probabilities.argmax(1).tolist() == [2]
+    assert one.predicted.tolist() == one.units().argmax(1).tolist() == [2]
 
 
 HEAD = "split,name,true,predicted,p_a,p_b\n"

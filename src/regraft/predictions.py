@@ -15,7 +15,7 @@ from regraft.paths import shown, whole
 NAME = "predictions.csv"
 HEAD = ["split", "name", "true", "predicted"]
 UNIT = 1e-6  # as finely as a probability is read: half of it is nothing to choose by
-BEFORE = 0.25  # units that tell which of two was ahead before both were rounded to the same
+AHEAD = 0.25  # units that tell which of two was ahead before both were rounded to the same
 
 Rows = tuple[Sequence[str], np.ndarray, np.ndarray]  # names, true classes and probabilities
 
@@ -24,14 +24,19 @@ Rows = tuple[Sequence[str], np.ndarray, np.ndarray]  # names, true classes and p
 class Said:
     """What was said of the images of a split, in the order of the file.
 
-    `true` and `predicted` are indices of classes, int (N,); `probabilities` float64 (N, C) are
-    rounded to whole multiples of UNIT and given as such, so that sums are exact in any order.
+    `true` and `predicted` are indices of classes, int (N,); `probabilities` are float64 (N, C).
     """
 
     names: tuple[str, ...]
     true: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
+
+    def units(self) -> np.ndarray:
+        """The probabilities in whole multiples of UNIT, so that sums are exact in any order."""
+        units: np.ndarray = np.rint(self.probabilities / UNIT)
+        units[np.arange(len(self.true)), self.predicted] += AHEAD
+        return units
 
 
 def write(
@@ -53,7 +58,7 @@ def write(
             rows = zip(names, labels.tolist(), best, probabilities.tolist(), strict=False)
             for name, label, guess, shares in rows:
                 row = [split, in_csv(name), called[label], called[guess]]
-                writer.writerow(row + [f"{share:.6f}" for share in shares])
+                writer.writerow(row + [f"{share:.6g}" for share in shares])
 
 
 def read(path: Path) -> tuple[tuple[str, ...], dict[str, Said]]:
@@ -86,14 +91,12 @@ def _splits(lines: Iterator[str], classes: tuple[str, ...]) -> dict[str, Said]:
         raise ValueError(f"{len(classes)} classes, and {shares.shape[1]} probabilities")
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError("a probability is not between 0 and 1")
-    shares = np.rint(shares / UNIT)
     index = {name: number for number, name in enumerate(classes)}
     of, names, *named = zip(*told, strict=True)
     true, predicted = (np.array([index[from_csv(text)] for text in one]) for one in named)
     every, highest = np.arange(len(told)), shares.max(1)
     if (highest <= 0).any() or (shares[every, predicted] < highest).any():
         raise ValueError("a predicted class is not the most probable one")
-    shares[every, predicted] += BEFORE
     splits = {}
     for split in dict.fromkeys(of):
         rows = np.flatnonzero(np.array(of) == split)

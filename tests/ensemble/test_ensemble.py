@@ -35,7 +35,7 @@ def rewrite(run, change):
     """Write a run's predictions again: `change` takes and gives classes and splits."""
     path = run / predictions.NAME
     classes, splits = predictions.read(path)
-    rows = {s: (one.names, one.true, one.probabilities * 1e-6) for s, one in splits.items()}
+    rows = {s: (one.names, one.true, one.probabilities) for s, one in splits.items()}
     predictions.write(path, *change(classes, rows))
 
 
@@ -58,7 +58,7 @@ def test_the_chosen_one_is_the_best_on_validation_images_and_judged_on_test(tmp_
             .probabilities
             for one in told["members"]
         )  # fmt: skip
-        assert np.abs(weighed - said.probabilities).max() < 3
+        assert np.abs(weighed - said.probabilities).max() < 3e-6
 
 
 def test_the_test_images_choose_nothing(tmp_path, capsys):

@@ -73,7 +73,7 @@ def gather(folders: Sequence[Path], where: Mapping[str, str]) -> Members:
     for job in finished:
         table = reference if job is first else _read(job)
         _refuse_others(first, reference, job, table, keys)
-        said = {split: one.probabilities.astype(np.float32) for split, one in table.splits.items()}
+        said = {split: one.units().astype(np.float32) for split, one in table.splits.items()}
         name, label = _name(job, keys, finished), _label(job, finished)
         runs.append(
             Member(job, label, name, said, score(said["val"], reference.splits["val"].true))

@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 from safetensors import SafetensorError
 
-from regraft import __version__, exported, faults, trained
+from regraft import __version__, exported, faults, threshold, trained
 from regraft.earlier import result_of
 from regraft.errors import RegraftError
-from regraft.export import card, formats, parity, threshold
+from regraft.export import card, formats, parity
 from regraft.export.formats import Format
 from regraft.export.parity import Parity
 from regraft.model import PARTS, Network, Trained
@@ -53,9 +53,8 @@ def export(run: Path, to: str, out: Path, precision: float | None = None) -> Exp
     assert isinstance(network, Network)
     result = result_for(model.source)
     if precision is not None:
-        said = threshold.read(model.source, model.classes, precision)
-        model = replace(model, calibration=threshold.choose(model.calibration, said, precision))
-        result["calibration"] = threshold.effect(model.calibration, said)
+        model = replace(model, calibration=threshold.chosen(model, precision=precision))
+        result["calibration"] = threshold.effect(model)
     with making(out, to) as folder:
         format.write(model, network, folder)
         files = {path.name: exported.digest(path) for path in sorted(folder.iterdir())}

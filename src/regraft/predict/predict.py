@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
-from regraft import progress, trained
+from regraft import progress, threshold, trained
 from regraft.calibration import Calibration
 from regraft.complaints import explain
 from regraft.data.readable import Skipped
@@ -24,7 +24,7 @@ from regraft.escaping import printable
 from regraft.faults import is_out_of_memory
 from regraft.interrupt import attended
 from regraft.paths import shown, whole
-from regraft.predict import asked, files, read, sure
+from regraft.predict import asked, files, read
 from regraft.predict.answers import Write, answers, csv_lines, format_of
 
 
@@ -91,7 +91,7 @@ def _predict(
     _refuse(out, images)
     which = asked.images(images, path_column=how.path_column)
     network = trained.load(source)
-    calibration = sure.chosen(network, precision=how.precision, threshold=how.threshold)
+    calibration = threshold.chosen(network, precision=how.precision, threshold=how.threshold)
     if network.calibration == trained.UNCALIBRATED:
         _say(console, f"{shown(network.source)} is not calibrated, as its run has not ended")
     say = Speaker(network.network, network.input, calibration, device_of(how.device))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from saved import run
 
+from regraft import threshold as thresholds
 from regraft import trained
 from regraft.calibration import Calibration, threshold
 from regraft.errors import RegraftError
-from regraft.predict import sure
 
 STORED = {"temperature": 2.0, "threshold": 0.7, "precision": 0.9}
 CLASSES = ("=ant", "bee,s", "cat")
@@ -34,7 +34,7 @@ def predicted(tmp_path):
 
 
 def chosen(folder, precision=None, threshold=None):
-    return sure.chosen(trained.load(folder), precision=precision, threshold=threshold)
+    return thresholds.chosen(trained.load(folder), precision=precision, threshold=threshold)
 
 
 def test_a_wanted_precision_is_reached_on_the_validation_images(predicted):
@@ -63,14 +63,14 @@ def test_what_cannot_be_found_is_one_line(predicted):
         chosen(folder, precision=0.95, threshold=0.5)
     path = folder / "predictions.csv"
     text = path.read_text()
-    path.write_text(text.replace("p_cat", "p_dog"))
-    with pytest.raises(RegraftError, match="predictions.csv is damaged, or of another run"):
+    path.write_text(text.replace("cat", "dog"))
+    with pytest.raises(RegraftError, match="predictions.csv is of another run"):
         chosen(folder, precision=0.95)
     path.write_text("\n".join([text.splitlines()[0], "val,x,cat,cat,0.3,0.3,nonsense"]))
-    with pytest.raises(RegraftError, match="predictions.csv is damaged, or of another run"):
+    with pytest.raises(RegraftError, match="predictions.csv is damaged: "):
         chosen(folder, precision=0.95)
     path.write_text("\n".join([text.splitlines()[0], "val,x,cat,'=ant,0.8,0.1,0.1"]))
-    with pytest.raises(RegraftError, match="--precision=0.95: no threshold reaches it on the 1 "):
+    with pytest.raises(RegraftError, match="--precision 0.95: no threshold reaches it on the 1 "):
         chosen(folder, precision=0.95)
     path.unlink()
     with pytest.raises(RegraftError, match="needs a finished run with its predictions.csv"):
