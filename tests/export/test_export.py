@@ -193,6 +193,7 @@ def test_the_lines_of_the_card_run_and_say_what_regraft_says(
     assert float(share) == pytest.approx(float(shares.max()), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_timm_reads_the_embedded_network_where_there_is_no_regraft(tmp_path):
     run = exports.make_run(tmp_path / "run", "fractal_resnet", None)
     export(run, "timm", tmp_path / "out")
