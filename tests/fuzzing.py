@@ -197,7 +197,7 @@ def ask(words: list[str], folder: Path, *, train: bool) -> Answer:
     folder.mkdir(parents=True)
     out, err = io.StringIO(), io.StringIO()
     started, code = time.process_time(), None
-    with _as_new(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with as_new(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         stop = contextlib.nullcontext() if train else _stopping()
         try:
             with _limit(), stop:
@@ -236,7 +236,7 @@ def _judged(code: object, out: str, err: str, jobs: int = 1) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _as_new(folder: Path) -> Iterator[None]:
+def as_new(folder: Path) -> Iterator[None]:
     """The process as a new one would be, and afterwards as it was."""
     environment, where, argv, root = dict(os.environ), Path.cwd(), sys.argv, logging.getLogger()
     handlers, level = root.handlers[:], root.level

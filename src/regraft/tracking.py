@@ -244,7 +244,7 @@ def _interruptible(job: Job) -> Iterator[None]:
         when = str(error) if isinstance(error, Stopped) else "interrupted"
         how = f"go on with: regraft resume {shown(job.whole or job.folder)}"
         if job.searching:
-            how = "a search begins again, unless hydra.sweeper.storage keeps it (docs/sweeps.md)"
+            how = "a search begins again, unless hydra.sweeper.storage keeps it (docs/search.md)"
         raise KeyboardInterrupt(f"{when}; {how}") from error
 
 
