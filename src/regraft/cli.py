@@ -88,16 +88,27 @@ def report(
         list[str] | None,
         typer.Option(metavar="KEY", help="Compare the values of this key of the config."),
     ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write report.html: all of it in one file.")
+    ] = False,
 ) -> None:
     """Make a sweep's tables and pictures again from its folder; of a job, draw its pictures."""
     from rich.console import Console
 
     from regraft import jobs, pictures, report
+    from regraft.errors import RegraftError
+    from regraft.page import write
     from regraft.selection import parse
 
     console = Console()
     with one_line_errors():
-        if jobs.is_job(folder):
+        if html and (where or by):
+            raise RegraftError(
+                "--html shows all jobs and filters them itself: leave --where and --by out"
+            )
+        if html:
+            write.show(folder, console)
+        elif jobs.is_job(folder):
             pictures.show(folder, console)
         elif where or by:
             report.show(report.of_some(folder, where=parse(where or []), by=by or []), console)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -87,11 +87,15 @@ def read(folder: Path) -> dict[str, Values]:
     return {"config": _config(folder, record), **sections}
 
 
+# Written in C, where it is there: it takes a twentieth of the time.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _config(folder: Path, record: Mapping[str, Any]) -> Values:
     """The choices and the settings of a run, without the place where it ran."""
     for path in (folder / "config.yaml", folder / ".hydra" / "config.yaml"):
         try:
-            settings = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            settings = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
         except Exception:  # of a run that was stopped while it wrote it, or before
             continue
         place = str(settings.pop("output_dir", "")) if isinstance(settings, dict) else ""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import wandb
 from torch import Tensor
 
-from regraft import pictures, predictions
+from regraft import mistakes, pictures, predictions
 from regraft.data.images import Images, SplitName
 from regraft.data.readable import Skipped
 from regraft.escaping import in_csv
@@ -17,7 +18,6 @@ from regraft.paths import whole
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
-MISTAKES = 16
 _log = logging.getLogger(__name__)
 MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
@@ -29,9 +29,11 @@ def write(record: Record, images: Images, splits: Predictions) -> None:
     """
     folder = record.job.folder
     write_predictions(folder / predictions.NAME, images, splits)
+    worst = _worst(images, *splits["test"])
+    mistakes.write(folder / mistakes.FILE, ((one, _pixels(images, one.place)) for one in worst))
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, record.result)
-    record.tell(lambda run: run.log(_media(record, images, *splits["test"])))
+    record.tell(lambda run: run.log(_media(record, images, worst, *splits["test"])))
 
 
 def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
@@ -48,11 +50,17 @@ def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
     _log.warning("%s cannot be read and left out: %s", several, path)
 
 
-def _media(record: Record, images: Images, probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
+def _media(
+    record: Record,
+    images: Images,
+    worst: Sequence[mistakes.Mistake],
+    probabilities: Tensor,
+    labels: Tensor,
+) -> dict[str, Any]:
     """What W&B shows beside the curves; it draws for itself."""
     media: dict[str, Any] = {
         "plan": _table(record.result["plan"]),
-        "test/confident_mistakes": _mistakes(images, probabilities, labels),
+        "test/confident_mistakes": _mistakes(images, worst),
     }
     if len(images.classes) <= MOST_CLASSES:
         media["confusion_matrix"] = wandb.plot.confusion_matrix(
@@ -72,17 +80,35 @@ def write_predictions(path: Path, images: Images, splits: Predictions) -> None:
     predictions.write(path, images.classes, said)
 
 
-def _mistakes(images: Images, probabilities: Tensor, labels: Tensor) -> wandb.Table:
-    """The test images that the model was most sure of and wrong about."""
+def _worst(images: Images, probabilities: Tensor, labels: Tensor) -> list[mistakes.Mistake]:
+    """The most confident mistakes of (N, num_classes) probabilities against labels (N,)."""
     confidence, predicted = probabilities.max(1)
     wrong = (predicted != labels).nonzero().flatten()
-    worst = wrong[confidence[wrong].argsort(descending=True)][:MISTAKES].tolist()
+    first = wrong[confidence[wrong].argsort(descending=True, stable=True)][: mistakes.MOST]
+    names, classes = images.names["test"], images.classes
+    return [
+        mistakes.Mistake(
+            index,
+            names[index],
+            classes[int(labels[index])],
+            classes[int(predicted[index])],
+            round(float(confidence[index]), 4),
+        )
+        for index in first.tolist()
+    ]
+
+
+def _pixels(images: Images, index: int) -> np.ndarray:
+    """A test image as the network is given it, uint8 (H, W, 3)."""
+    return images.datasets["test"][index][0].permute(1, 2, 0).numpy()
+
+
+def _mistakes(images: Images, worst: Sequence[mistakes.Mistake]) -> wandb.Table:
+    """The test images that the model was most sure of and wrong about."""
     table = wandb.Table(columns=["image", "name", "true", "predicted", "confidence"])
-    for index in worst:
-        picture = wandb.Image(images.datasets["test"][index][0].permute(1, 2, 0).numpy())
-        true, guess = images.classes[int(labels[index])], images.classes[int(predicted[index])]
-        name = images.names["test"][index]
-        table.add_data(picture, name, true, guess, round(float(confidence[index]), 4))
+    for index, *told in worst:
+        picture = wandb.Image(_pixels(images, index))
+        table.add_data(picture, *told)
     return table
 
 
