@@ -9,7 +9,7 @@ from regraft import cli
         ("cache prune --days 0", "No such option: --days (regraft cache prune takes --older-than"),
         ("cache prune --max-gb", "Option '--max-gb' requires an argument"),
         ("reprot .", "(regraft takes train, doctor, advise, "),
-        ("report", "(regraft report takes FOLDER, --where, --by)"),
+        ("report", "(regraft report takes FOLDER, --where, --by, --html)"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line_with_what_there_is(words, said, monkeypatch, capsys):

@@ -139,7 +139,7 @@ def test_wandb_goes_offline_when_nobody_answers(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "login", lambda **_: True)
-    monkeypatch.setattr(logger, "answers", lambda *_, **__: True)
+    monkeypatch.setattr(logger, "reached", lambda: True)
     run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1")
     assert "not reached, logging offline (make sync uploads it): timed out" in caplog.text
     assert wandb_file.read(tmp_path)["exit_code"] == 0

@@ -82,7 +82,8 @@ def read(folder: Path) -> dict[str, Values]:
         name: dict(_flat({part: record.get(part) for part in parts}))
         for name, parts in PARTS.items()
     }
-    for row in record.get("plan") or []:
+    rows = record.get("plan")
+    for row in (row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ():
         sections["result"][f"plan.{row.get('stage')}"] = row.get("action")
     return {"config": _config(folder, record), **sections}
 

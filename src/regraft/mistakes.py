@@ -24,7 +24,7 @@ _JPEG = b"\xff\xd8\xff"
 
 
 class Mistake(NamedTuple):
-    """A test image by its place in the split, its true and its predicted class, and how sure the model was."""
+    """A test image by its place in the split, true and predicted class, and how sure it was."""
 
     place: int
     name: str

@@ -33,6 +33,11 @@ def shown(folder: Path) -> str:
     return str(folder.relative_to(Path.cwd()) if inside else folder)
 
 
+def group_of(sweep: Path) -> str:
+    """What a sweep is called, from its folder: date and time."""
+    return " ".join(sweep.parts[-2:])
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file as a whole, so that a reader never meets half of it."""
     with whole(path) as unfinished:

@@ -173,12 +173,14 @@ def end(folder: Path) -> int:
     from rich.console import Console
 
     from regraft import pictures, report
+    from regraft.page import publish
     from regraft.progress import watched
 
     made, console = report.report(folder), Console()
     report.show(made, console)
     if words := search.best(folder, made.sweep.jobs):
         console.print(words, highlight=False, markup=False, soft_wrap=True)
+    publish.publish(made, console)
     # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
     drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]
     pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"))

@@ -27,7 +27,7 @@ from regraft.errors import RegraftError
 from regraft.interrupt import Stopped, attended
 from regraft.lock import held
 from regraft.masking import masked
-from regraft.paths import shown, write_in_place, write_whole
+from regraft.paths import group_of, shown, write_in_place, write_whole
 from regraft.provenance import options_of, words_of
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Job:
             folder=Path(hydra.runtime.output_dir),
             choices=options_of(hydra),
             overrides=tuple(w for w in words_of(hydra) if not w.startswith("resume=")),
-            sweep=" ".join(Path(hydra.sweep.dir).parts[-2:]) if sweeping else None,
+            sweep=group_of(Path(hydra.sweep.dir)) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
             whole=Path(hydra.sweep.dir).absolute() if sweeping else None,
             searching=is_search(hydra),

@@ -15,7 +15,7 @@ import pytest
 from jobs import run_job
 from PIL import Image
 
-from regraft import logger
+from regraft import logger, wandb_service
 from regraft.complaints import explain
 from regraft.data import images as feeding
 from regraft.errors import RegraftError
@@ -232,8 +232,8 @@ def test_a_server_that_does_not_answer_costs_seconds(kind, tmp_path, monkeypatch
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(logger, "REACH_S", 1)
-    monkeypatch.setattr(logger, "STARTED_S", 3)
+    monkeypatch.setattr(wandb_service, "REACH_S", 1)
+    monkeypatch.setattr(wandb_service, "STARTED_S", 3)
     try:
         logger.wandb.teardown()  # what it knows of servers
         run_job(tmp_path, "data.per_class=2", "trainer.max_epochs=1")

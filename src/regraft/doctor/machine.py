@@ -13,8 +13,8 @@ from regraft.doctor.findings import Finding, green, red, yellow
 from regraft.doctor.job import Job
 from regraft.doctor.look import Sample
 from regraft.features import nbytes
-from regraft.logger import wandb_mode
 from regraft.paths import features_folder
+from regraft.wandb_service import wandb_mode
 
 COPIES = 3  # of a trained parameter in a checkpoint: itself and what the optimizer knows of it
 LONG_READ_S = 30  # from here on, reading in several processes is worth a word

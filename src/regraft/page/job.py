@@ -41,11 +41,7 @@ class Told:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % of the test accuracy, over the test images (Wilson 1927)."""
-        images = self.job.data.get("test")
-        if self.job.acc is None or not isinstance(images, int) or not images > 0:
-            return None
-        return wilson(min(1.0, max(0.0, self.job.acc)), images)
+        return interval(self.job)
 
     @property
     def cost(self) -> dict[str, str]:
@@ -108,6 +104,14 @@ def read(job: Job, *, full: bool) -> Told:
         worst=mistakes.read(job.folder / mistakes.FILE),
         reliability=[diagram for diagram in drawn if diagram],
     )
+
+
+def interval(job: Job) -> tuple[float, float] | None:
+    """95 % of the test accuracy, over the test images (Wilson 1927)."""
+    images = job.data.get("test")
+    if job.acc is None or not isinstance(images, int) or not images > 0:
+        return None
+    return wilson(min(1.0, max(0.0, job.acc)), images)
 
 
 def number(value: Any) -> float | None:

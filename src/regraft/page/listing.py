@@ -1,10 +1,12 @@
 """The table of all jobs: which columns there are, and what stands in each cell."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regraft.comparison import Sweep
-from regraft.page.job import Told, number
+from regraft.jobs import Job
+from regraft.page.job import interval, number
 
 MOST_CHOICES = 40  # values of a setting that can be chosen from a list
 
@@ -45,36 +47,36 @@ class Column:
 @dataclass(frozen=True)
 class Listing:
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Told, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[Job, tuple[Cell, ...]], ...]
 
 
-def of(sweep: Sweep, told: Sequence[Told]) -> Listing:
+def of(sweep: Sweep) -> Listing:
     """All jobs: what was swept first, then what came of it and what it cost."""
-    texts = {key: [one.job.setting(key) for one in told] for key in sweep.swept}
+    texts = {key: [one.setting(key) for one in sweep.jobs] for key in sweep.swept}
     if len(sweep.seeds) > 1 or not sweep.swept:
-        texts["seed"] = [_whole(one.job.seed) for one in told]
+        texts["seed"] = [_whole(one.seed) for one in sweep.jobs]
     if sweep.folds:
-        texts["fold"] = [_whole(one.job.fold) for one in told]
-    texts["status"] = [one.job.status for one in told]
+        texts["fold"] = [_whole(one.fold) for one in sweep.jobs]
+    texts["status"] = [one.status for one in sweep.jobs]
     numbers = [
         wanted
         for wanted in _NUMBERS
-        if any(number(getattr(one.job, wanted[3]).get(wanted[0])) is not None for one in told)
+        if any(number(getattr(one, wanted[3]).get(wanted[0])) is not None for one in sweep.jobs)
     ]
     columns = [Column("job", "job", True)]
     columns += [Column(key, key, False, _choices(values)) for key, values in texts.items()]
     columns += [Column(key, label, True) for key, label, _, _ in numbers]
-    if any(one.interval for one in told):
+    if any(interval(one) for one in sweep.jobs):
         columns.insert(columns.index(Column("test/acc", "test acc", True)) + 1, INTERVAL)
     rows = []
-    for index, one in enumerate(told):
-        cells = [Cell(str(one.job.number), one.job.number)]
+    for index, one in enumerate(sweep.jobs):
+        cells = [Cell(str(one.number), one.number)]
         cells += [Cell(values[index]) for values in texts.values()]
         for key, _, form, part in numbers:
-            value = number(getattr(one.job, part).get(key))
+            value = number(getattr(one, part).get(key))
             cells.append(Cell("") if value is None else Cell(form.format(value), value))
             if key == "test/acc" and INTERVAL in columns:
-                low, high = one.interval or (None, None)
+                low, high = interval(one) or (None, None)
                 cells.append(Cell("" if low is None else f"{low:.3f}–{high:.3f}", low))
         rows.append((one, tuple(cells)))
     return Listing(tuple(columns), tuple(rows))
@@ -95,6 +97,7 @@ def _choices(values: Sequence[str]) -> tuple[str, ...]:
 
 def _rank(text: str) -> tuple[bool, float, str]:
     try:
-        return False, float(text), text
+        value = float(text)
     except ValueError:
-        return True, 0.0, text
+        value = math.nan
+    return (False, value, text) if math.isfinite(value) else (True, 0.0, text)

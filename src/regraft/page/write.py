@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
@@ -35,9 +34,12 @@ POLICY = (
 
 def show(folder: Path, console: Console) -> None:
     """Write the page of a run or a sweep, and say where it is."""
-    path = write(folder)
-    size = decimal(path.stat().st_size)
-    console.print(Text(f"{shown(path)} ({size}); open it in a browser"), soft_wrap=True)
+    console.print(Text(where(write(folder))), soft_wrap=True)
+
+
+def where(path: Path) -> str:
+    """Where the page is, and how large."""
+    return f"{shown(path)} ({decimal(path.stat().st_size)}); open it in a browser"
 
 
 def write(folder: Path) -> Path:
@@ -45,8 +47,12 @@ def write(folder: Path) -> Path:
 
     Raises RegraftError if it is neither a run nor a sweep, or cannot be written to.
     """
-    made = report.Report(_alone(folder), ()) if is_job(folder) else report.report(folder)
-    path = folder / FILE
+    return save(report.Report(_alone(folder), ()) if is_job(folder) else report.report(folder))
+
+
+def save(made: report.Report) -> Path:
+    """The same of a sweep that has been read; its pictures are there."""
+    path = made.sweep.folder / FILE
     try:
         write_whole(path, page(made).encode("utf-8"))
     except OSError as error:
@@ -87,7 +93,7 @@ def page(made: report.Report) -> str:
         regrets={place: lost.words for place, lost in regrets(sweep).items()},
         ranking=_ranking(made.ranking),
         pictures=[(ALT[path.stem.partition("-")[0]], _data(path)) for path in pictures],
-        listing=listing.of(sweep, told),
+        listing=listing.of(sweep),
         told=told,
         first=next((one.number for one in sweep.jobs if one.number in chosen), None),
         full=len(chosen),
@@ -100,8 +106,8 @@ def page(made: report.Report) -> str:
         method=METHOD,
         one_seed=ONE_SEED,
         policy=POLICY.format(script=_digest(_source("page.js"))),
-        style=Markup(_source("page.css")),
-        script=Markup(_source("page.js")),
+        style=_source("page.css"),
+        script=_source("page.js"),
     )
 
 
