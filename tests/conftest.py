@@ -66,6 +66,8 @@ def train_in() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [sys.executable, str(REPOSITORY / "train.py"), *words],
             cwd=folder,
+            # Without W&B's process of this one, which would drop what is left at the other's end.
+            env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -89,6 +89,13 @@ def test_each_job_is_its_own_wandb_run_of_the_sweeps_group_with_its_own_exit_cod
         assert run["exit_code"] == (1 if result["status"] == "failed" else 0)
 
 
+def test_its_page_is_there_and_a_debug_run_s_is_not_logged(sweep):
+    folder, done = sweep
+    assert "report.html (" in done.stdout
+    assert (folder / "report.html").stat().st_size > 100_000
+    assert not (folder / "wandb").exists()
+
+
 def test_the_report_is_made_again_from_the_folder_alone(sweep, tmp_path):
     folder, _ = sweep
     copied = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("wandb"))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from regraft.figures.canvas import shorten
+from regraft.figures.runs import LONGEST
 from regraft.statistics import wilson
 
 IN_NUMBERS = 20  # classes, up to which the matrix is a table of counts; beyond, a picture
@@ -36,6 +38,7 @@ class Classes:
     """The test images of one job by true and predicted class."""
 
     names: tuple[str, ...]
+    labels: tuple[str, ...]  # the names, where there is little room
     counts: tuple[tuple[int, ...], ...]  # empty where there are too many classes for a table
     shades: tuple[tuple[int, ...], ...]  # of each cell's share of its row, in per cent
     picture: str | None  # the same as a PNG in base64, a pixel for each cell
@@ -60,6 +63,7 @@ def of(true: Sequence[int], predicted: Sequence[int], names: Sequence[str]) -> C
     rows = [_row(index, counts, wrong, names) for index in range(k) if images[index]]
     return Classes(
         tuple(names),
+        tuple(shorten(name, LONGEST) for name in names),
         tuple(map(tuple, counts.tolist())) if small else (),
         tuple(map(tuple, np.rint(100 * shades).astype(int).tolist())) if small else (),
         None if small else _png(shades),

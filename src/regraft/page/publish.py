@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from regraft.comparison import Sweep, sentence
-from regraft.complaints import explain
+from regraft.errors import RegraftError
 from regraft.jobs import load_result, table
 from regraft.page import listing, write
 from regraft.paths import group_of
@@ -27,14 +27,19 @@ def publish(made: Report, console: Console) -> None:
     try:
         path = write.save(made)
     except Exception as error:  # the jobs' results are there, and the page can be made again
-        log.warning("no %s: %s", write.FILE, explain(error))
+        log.warning("no %s: %s", write.FILE, _line(error))
         return
     console.print(Text(write.where(path)), soft_wrap=True)
     if jobs := list(_logged(made.sweep)):
         try:
             _log(made, path, jobs)
         except Exception as error:  # whatever W&B trips over, the page is in the folder
-            log.warning("Weights & Biases: the report was not logged: %s", explain(error))
+            log.warning("Weights & Biases: the report was not logged: %s", _line(error))
+
+
+def _line(error: Exception) -> str:
+    text = str(error) if isinstance(error, RegraftError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 def _logged(sweep: Sweep) -> Iterator[tuple[Mapping[str, Any], bool]]:

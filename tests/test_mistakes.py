@@ -1,0 +1,55 @@
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from jobs import run_job
+from PIL import Image
+
+from regraft import mistakes
+
+
+def one(name="a", confidence=0.9):
+    return mistakes.Mistake(3, name, "cat", "dog", confidence)
+
+
+def test_what_is_written_is_read_back_with_a_small_image(tmp_path):
+    pixels = np.zeros((300, 200, 3), np.uint8)
+    pixels[:, :100] = (250, 10, 10)
+    mistakes.write(tmp_path / "m.json", [(one("</script>\udcff\n"), pixels)])
+    [shown] = mistakes.read(tmp_path / "m.json")
+
+    assert shown[:4] == ("</script>\udcff\n", "cat", "dog", 0.9)
+    with Image.open(io.BytesIO(base64.b64decode(shown.image))) as image:
+        assert image.size == (64, 96)
+        red = image.getpixel((5, 50))
+    assert red == pytest.approx((250, 10, 10), abs=12)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "null", '[{"name": 1}]', "[" * 10_000])
+def test_a_damaged_file_is_none(content, tmp_path):
+    (tmp_path / "m.json").write_text(content)
+    assert mistakes.read(tmp_path / "m.json") is None
+    assert mistakes.read(tmp_path / "missing") is None
+
+
+def test_no_more_are_read_than_are_written(tmp_path):
+    row = {"name": "a", "true": "b", "predicted": "c", "confidence": 1, "image": None}
+    (tmp_path / "m.json").write_text(json.dumps([row] * 1000))
+    assert len(mistakes.read(tmp_path / "m.json")) == mistakes.MOST
+
+
+@pytest.mark.slow
+def test_a_job_keeps_the_test_images_that_it_was_most_sure_of_and_wrong_about(tmp_path):
+    run_job(tmp_path, "data.per_class=3", "trainer.max_epochs=1", "logger=none", sweep=True)
+    kept = mistakes.read(tmp_path / mistakes.FILE)
+    lines = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    rows = [line.split(",") for line in lines if line.startswith("test,")]
+    wrong = {row[1]: max(map(float, row[4:])) for row in rows if row[2] != row[3]}
+    surest = sorted(wrong.values(), reverse=True)[: mistakes.MOST]
+
+    assert [shown.confidence for shown in kept] == pytest.approx(surest, abs=1e-4)
+    assert all(wrong[shown.name] == pytest.approx(shown.confidence, abs=1e-4) for shown in kept)
+    assert all(shown.image for shown in kept)
+    assert (tmp_path / mistakes.FILE).stat().st_size < 64_000
