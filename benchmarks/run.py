@@ -24,6 +24,7 @@ BENCHMARKS = (
     "many_jobs",
     "predict",
     "ensemble",
+    "report",
 )
 
 

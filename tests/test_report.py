@@ -185,6 +185,13 @@ def test_contenders_that_all_answer_alike_tie(tmp_path):
     assert "finetune and scratch tie" in (tmp_path / "sweep.md").read_text()
 
 
+def test_of_very_many_that_tie_the_number_is_told(tmp_path):
+    for number in range(14):
+        add(tmp_path, number, 0.5, strategy=f"s{number}")
+    report(tmp_path)
+    assert "14 of 14 tie (best: s0, 0.500)." in (tmp_path / "sweep.md").read_text()
+
+
 def test_one_contender_alone_is_not_called_the_only_one_with_a_result(tmp_path):
     for fold in range(3):
         add(tmp_path, fold, 0.5, overrides=[f"data.fold={fold}"])

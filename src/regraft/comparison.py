@@ -12,6 +12,7 @@ from regraft.jobs import Job, planned_jobs, probes_in, read_answers, read_jobs, 
 from regraft.selection import select
 from regraft.statistics import LEVEL, Answers, Comparison, Repeat, Scores, Verdict, interval, judge
 
+MOST_NAMED = 12  # contenders that tie
 FEW_RUNS = 3  # with more, a tie is no matter of their number
 
 
@@ -271,9 +272,11 @@ def sentence(cell: Cell) -> str:
         return f"only {cell.verdict.best} has a result ({best:.3f}): nothing to compare it with."
     text = f"{cell.verdict.best} wins ({best:.3f})"
     if len(names := cell.verdict.winners) > 1:
+        tied = f"{', '.join(names[:-1])} and {names[-1]}"
+        if len(names) > MOST_NAMED:
+            tied = f"{len(names)} of {len(cell.rows)}"
         text = (
-            f"{', '.join(names[:-1])} and {names[-1]} tie (best: {cell.verdict.best}, {best:.3f})"
-            f"{too_few_runs(cell, cell.verdict)}"
+            f"{tied} tie (best: {cell.verdict.best}, {best:.3f}){too_few_runs(cell, cell.verdict)}"
         )
     return f"{text}{textbook_clause(cell, cell.verdict) if cell.quadrant else ''}."
 

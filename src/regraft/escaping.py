@@ -43,6 +43,8 @@ def from_csv(text: str) -> str:
     ["'=x", 'a\\nb\\\\n', '\\udcff']
     """
     text = text.removeprefix("'")
+    if "\\" not in text:
+        return text
     return re.sub(
         r"\\(\\|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})",
         lambda found: found[1] if found[1] == "\\" else chr(int(found[1][1:], 16)),

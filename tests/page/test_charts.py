@@ -48,6 +48,12 @@ def test_a_single_epoch_is_a_dot_in_the_middle():
     assert 0 < y < 130
 
 
+def test_of_very_many_epochs_some_are_drawn_and_the_last_always():
+    [loss] = charts.learning(history(val_loss=[1 / (e + 1) for e in range(1001)]), best=None)
+    assert 50 < len(points(loss.lines[0])) <= charts.MOST_POINTS
+    assert points(loss.lines[0])[-1][0] == 260
+
+
 def test_every_curve_is_inside_its_axes():
     for values in ([1e-9, 3e-9], [1e6, 2.5e7], [-3.0, 4.0], [0.1, 0.1], [0.99, 1.0]):
         [loss] = charts.learning(history(val_loss=values), best=None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 260, 130  # pixels of the area inside the axes
+MOST_POINTS = 100  # of a curve: of more epochs every second, third … and the last are drawn
 Point = tuple[float, float]
 
 
@@ -58,7 +59,9 @@ def learning(history: Sequence[Mapping[str, Any]], best: int | None) -> list[Cha
 
 def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[Point]:
     found = ((row.get("epoch"), row.get(key)) for row in history)
-    return [(x, y) for x, y in found if x is not None and y is not None and math.isfinite(y)]
+    points = [(x, y) for x, y in found if x is not None and y is not None and math.isfinite(y)]
+    step = -(-len(points) // MOST_POINTS) or 1
+    return points[::-1][::step][::-1]
 
 
 def _over_epochs(title: str, curves: Mapping[str, list[Point]], best: int | None) -> Chart | None:

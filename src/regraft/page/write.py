@@ -194,6 +194,6 @@ def _source(name: str) -> str:
 
 def _visible(value: Any) -> Any:
     """Other people's text without control characters, and without what no file can hold."""
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return type(value)("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in value))
+    if not isinstance(value, str) or value.isprintable() or hasattr(value, "__html__"):
+        return value  # a macro's text has come by here already
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in value)
