@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from regraft.backbone import Backbone, Output
-from regraft.trace import Boundary, Program, trace
+from regraft.errors import RegraftError
+from regraft.trace import Boundary, Program, Trace, trace
 
 Part = Callable[[Tensor], Tensor]
 
@@ -28,6 +29,19 @@ class Cut:
     suffix: Part  # activations (B, *shape), which it leaves as they are -> what the head takes
     shape: tuple[int, ...]  # of one image's activation
     note: str | None  # why `stages` is fewer than asked for
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some stages in a row: what the ones below hand on -> what they hand on themselves.
+
+    It calls the modules of `backbone.net` and owns no tensor, and counts no images.
+    """
+
+    stages: range
+    run: Part  # activations (B, *takes), which it leaves as they are -> (B, *gives)
+    takes: tuple[int, ...]
+    gives: tuple[int, ...]
 
 
 def cut(backbone: Backbone, stages: int, takes: Output) -> Cut:
@@ -63,6 +77,68 @@ def _cut(backbone: Backbone, stages: int, takes: Output) -> Cut:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         note = f"torch.fx cannot trace {backbone.name}: {reason}"
     return Cut(0, _same, whole, tuple(images.shape[1:]), note if stages else None)
+
+
+def slices(backbone: Backbone) -> tuple[Slice, ...]:
+    """The network up to what `forward_features` gives, in as many parts as it can be cut into.
+
+    One after the other they are `forward_features`; what lies above it is in none. Each has one
+    stage, but for stages with more than a single tensor between them. Raises RegraftError where
+    torch.fx cannot trace the network, or finds no place to cut it.
+    """
+    mode = backbone.training
+    images = _two_images(backbone)
+    try:
+        with torch.no_grad():
+            found = trace(backbone, images[:1])
+            bounds = _bounds(backbone, found, images)
+            ends: list[Boundary | None] = [*bounds, None]
+            counts = [0, *(bound.stages for bound in bounds), backbone.map_stages]
+            made, values = [], images
+            for number, (lower, upper) in enumerate(zip([None, *bounds], ends, strict=True)):
+                run = _Middle(backbone, found.between(lower, upper), _layout(values), number == 0)
+                after = run(values)
+                stages = range(counts[number], counts[number + 1])
+                made.append(Slice(stages, run, tuple(values.shape[1:]), tuple(after.shape[1:])))
+                values = after
+            if not _close(values, backbone.net.forward_features(images)):
+                raise NotImplementedError("its parts do not give what the whole does")
+    except Exception as error:  # the network's own code raises whatever it likes on a proxy
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise RegraftError(f"{backbone.name} cannot be split into its stages: {reason}") from error
+    finally:
+        backbone.train(mode)
+    return tuple(made)
+
+
+def _bounds(backbone: Backbone, found: Trace, images: Tensor) -> list[Boundary]:
+    """Of each number of stages that can be cut off, the highest place where a row per image
+    crosses."""
+    bounds: dict[int, Boundary] = {}
+    for bound in found.boundaries(backbone.map_stages - 1):
+        if bound.stages not in bounds:
+            value = bound.below(backbone.net, images)
+            if isinstance(value, Tensor) and value.shape[:1] == images.shape[:1]:
+                bounds[bound.stages] = bound
+    if not bounds:
+        raise NotImplementedError("no single tensor lies between any two of them")
+    return [bounds[count] for count in sorted(bounds)]
+
+
+@dataclass(frozen=True)
+class _Middle:
+    backbone: Backbone
+    program: Program
+    layout: torch.memory_format
+    of_images: bool
+
+    def __call__(self, activations: Tensor) -> Tensor:
+        layout = torch.channels_last if self.of_images else self.layout
+        # A copy, since layers that work in place would change what is stored.
+        value: Tensor = self.program(
+            self.backbone.net, activations.clone(memory_format=layout)
+        )
+        return value
 
 
 def _try(

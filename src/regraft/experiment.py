@@ -47,6 +47,7 @@ from regraft.length import with_enough_steps
 from regraft.masking import masked
 from regraft.paths import write_whole
 from regraft.plan import drop_unread, graft
+from regraft.pretrain import phase as pretraining
 from regraft.probe import Probe
 from regraft.progress import Bar, History, watched
 from regraft.weights import Weights
@@ -114,6 +115,8 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
 
     # What is to happen to each stage, decided before any training.
     plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
+    # Plenty of images but few labels: weights that are learned before, without them.
+    pretraining.first(cfg, backbone, plan, record, console)
     weights = graft(plan, backbone)
     make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
     head = make_head()
@@ -188,7 +191,7 @@ def describe(weights: Weights | None) -> dict[str, str | None] | None:
     """Where the pretrained weights came from; None where none were used."""
     if weights is None:
         return None
-    return {"source": weights.source, "sha256": weights.sha256, "license": weights.license}
+    return {key: getattr(weights, key) for key in ("source", "sha256", "license", "method")}
 
 
 def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -22,6 +22,7 @@ from regraft.masking import MASK
 from regraft.paths import shown
 from regraft.plan import drop_unread, graft
 from regraft.progress import watched
+from regraft.weights import MADE
 
 
 class Frozen(NamedTuple):
@@ -66,6 +67,8 @@ def frozen(cfg: DictConfig, listing: Any, console: Console, quiet: dict[str, Any
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     backbone = build(cfg.backbone)
+    if (made := Path(cfg.output_dir) / MADE).is_file():
+        backbone.weights = str(made)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     source = build(cfg.data, cfg.seed)
     augment, balance = build(cfg.augment), build(cfg.balance)

@@ -25,6 +25,7 @@ class Boundary:
     stages: int
     below: Program  # images -> the value
     above: Program  # the value -> what `forward_features` gives
+    value: fx.Node
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,14 @@ class Trace:
             crossing = [node for node in inside if not node.users.keys().isdisjoint(outside)]
             if 0 < reached <= stages and not torn and len(crossing) == 1:
                 (node,) = crossing
-                yield Boundary(reached, self._program(images, node), self._program(node, None))
+                below, above = self._program(images, node), self._program(node, None)
+                yield Boundary(reached, below, above, node)
+
+    def between(self, lower: Boundary | None, upper: Boundary | None) -> Program:
+        """The steps from one boundary to a higher one; None is the images, or what
+        `forward_features` gives."""
+        images = next(iter(self.graph.nodes))
+        return self._program(lower.value if lower else images, upper.value if upper else None)
 
     def _program(self, start: fx.Node, end: fx.Node | None) -> Program:
         """The steps from `start`, as its input, to `end` or the last, in the order of the trace."""

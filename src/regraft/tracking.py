@@ -288,6 +288,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "data": {},
         "plan": [],
         "features": None,
+        "pretrain": None,
         "weights": None,
         "halved": None,
         "lr_range": None,

@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "logger": ("pytorch_lightning.loggers.Logger", "builtins.None"),
     "callbacks.": ("pytorch_lightning.Callback",),  # each of them
     "strategy": ("regraft.plan.Strategy", "regraft.collect.Collect"),
+    "pretrain": ("regraft.pretrain.method.Method",),
 }
 
 

@@ -19,12 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from regraft import hub
+from regraft import card, hub
 from regraft.errors import RegraftError, did_you_mean
 
 log = logging.getLogger(__name__)
 
 PRETRAINED = "backbone.weights=pretrained"
+MADE = "pretrained.safetensors"  # in a run's folder: what `pretrain=` made before the training
 PERMISSIVE = ("apache", "bsd", "mit", "isc", "cc0", "cc-by-4.0", "unlicense")
 
 # What a folder is meant for: as the hub and timm leave it, or one of our runs.
@@ -51,6 +52,7 @@ class Weights:
     license: str | None
     tensors: dict[str, Tensor] = field(repr=False)
     input: dict[str, Any] = field(default_factory=dict)  # what they saw, where the file says it
+    method: str | None = None  # how they were made, where a card says it
 
 
 def load(
@@ -74,8 +76,11 @@ def load(
     stat = path.stat()
     read, sha256, seen = _read(path, where, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     state = _fit(dict(read), net, config, where, spare)
+    known = _card(path, sha256, where)
+    licence = licence or known.get("license")
     _warn_of(str(source), licence)
-    return Weights(str(source), sha256, licence, state, seen or beside)
+    seen = seen or known.get("input") or beside
+    return Weights(str(source), sha256, licence, state, seen, known.get("method"))
 
 
 @cache  # once for a sweep's jobs
@@ -147,6 +152,17 @@ def _config_beside(path: Path) -> dict[str, Any]:
         return {}
 
 
+def _card(path: Path, sha256: str, where: str) -> dict[str, Any]:
+    """What the card beside a file says, if there is one; RegraftError for that of another file."""
+    known = card.read(path)
+    if known and known["sha256"] != sha256:
+        raise RegraftError(
+            f"{where}: {card.beside(path)} is the card of another file, or {path.name} is damaged; "
+            "remove the card, or make both again"
+        )
+    return known
+
+
 @lru_cache(maxsize=1)
 def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
     """Tensors of a safetensors file or a torch checkpoint, its SHA-256, and in a checkpoint of ours
@@ -176,8 +192,8 @@ def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str
                 "['state_dict']"
             ) from error
         raise _damaged(path, where, "no file of tensors") from error
-    card = content.get("regraft") if isinstance(content, dict) else None
-    seen = card.get("input") if isinstance(card, dict) else None
+    ours = content.get("regraft") if isinstance(content, dict) else None
+    seen = ours.get("input") if isinstance(ours, dict) else None
     for key in KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

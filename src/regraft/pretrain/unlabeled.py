@@ -1,0 +1,60 @@
+"""Images to learn from without their labels: never one to validate or test on."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from regraft.data.readable import unreadable
+from regraft.data.sources import Source, Split
+from regraft.data.transforms import EXTENSIONS
+from regraft.errors import RegraftError
+from regraft.fingerprint import digests
+
+_log = logging.getLogger(__name__)
+
+
+def only(split: Split, name: str) -> Source:
+    """A source with the images of a split to train on, all of one class, and no others."""
+    blind = replace(split, labels=np.zeros(len(split), dtype=np.int64))
+    nothing = blind.take(np.arange(0))
+    return Source(name, ("unlabeled",), blind, nothing, nothing)
+
+
+def folder(path: Path, data: Source) -> Source:
+    """All images at any depth of a folder, but those that the data validates or tests on.
+
+    What cannot be read is left out, too, and both is said in the log. Raises RegraftError where
+    fewer than two images are left.
+    """
+    where = f"pretrain.unlabeled={path}"
+    path = path.expanduser()
+    if not path.is_dir():
+        raise RegraftError(f"{where}: no such folder; give one with images, at any depth")
+    files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in EXTENSIONS and f.is_file()]
+    bad = unreadable(files)
+    readable = [file for file in files if file not in bad]
+    held_out = _held_out(data)
+    own = [held_out.isdisjoint([digest]) for digest in digests(readable)] if held_out else None
+    kept = [f for f, keep in zip(readable, own, strict=True) if keep] if own else readable
+    _say(where, len(bad), "cannot be read")
+    _say(where, len(readable) - len(kept), "are validation or test images of the data")
+    if len(kept) < 2:
+        raise RegraftError(
+            f"{where}: {len(kept)} of its {len(files)} image files can be learned from; "
+            "give a folder with images, at any depth"
+        )
+    names = tuple(str(file.relative_to(path)) for file in kept)
+    return only(Split(tuple(kept), np.zeros(len(kept), dtype=np.int64), names), path.name)
+
+
+def _held_out(data: Source) -> set[bytes]:
+    """The digests of the files that are to judge."""
+    splits = (split.images for split in (data.val, data.test))
+    return {d for images in splits if not isinstance(images, np.ndarray) for d in digests(images)}
+
+
+def _say(where: str, count: int, why: str) -> None:
+    if count:
+        _log.warning("%s: %d images %s and are left out", where, count, why)
