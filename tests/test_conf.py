@@ -20,7 +20,7 @@ OPTIONS = [
 ]
 STRATEGIES = [option for group, option in OPTIONS if group == "strategy"]
 PRESETS = [option for group, option in OPTIONS if group == "preset"]
-OVERLAYS = ("strategy", "quadrant", "preset", "sweep", "debug")
+OVERLAYS = ("strategy", "pretrain", "quadrant", "preset", "sweep", "debug")
 NEEDED = {
     ("data", "image_folder"): ["data.root=x"],
     ("data", "manifest"): ["data.path=x.csv"],
@@ -43,7 +43,7 @@ def composed(*overrides):
 def test_there_are_the_groups_that_are_promised():
     promised = (
         "backbone strategy freeze head optimizer scheduler data quadrant trainer logger callbacks "
-        "preset sweep debug features augment balance"
+        "preset sweep debug pretrain features augment balance"
     )
     assert set(promised.split(" ")) == set(GROUPS)
     assert len(OPTIONS) > 40

@@ -386,3 +386,44 @@ def test_a_folder_that_is_no_sweep_is_an_error_in_one_line(tmp_path, prepare, me
     with pytest.raises(RegraftError, match=message) as error:
         report(prepare(tmp_path))
     assert "\n" not in str(error.value)
+
+
+def sweep_of_weights(folder, sizes=("2", "20")):
+    number = 0
+    for weights, acc in {"random": 0.4, "layerwise": 0.6, "simclr": 0.5}.items():
+        for size in sizes:
+            for seed in (0, 1, 2):
+                words = [f"pretrain={weights}", f"data.per_class={size}"]
+                more = 0.3 if size == "20" else 0.0
+                choices = {"strategy": "finetune", "backbone": "resnet", "pretrain": weights}
+                add(
+                    folder,
+                    number,
+                    acc + more + seed / 100,
+                    seed=seed,
+                    overrides=words,
+                    choices=choices,
+                )
+                number += 1
+    return folder
+
+
+def test_kinds_of_initial_weights_compete_by_their_names(tmp_path):
+    made = report(sweep_of_weights(tmp_path))
+    text = (tmp_path / "sweep.md").read_text()
+    assert made.sweep.contender == "initial weights"
+    assert "| initial weights | test acc |" in text
+    assert "## data.per_class=2: digits" in text and "## data.per_class=20: digits" in text
+    assert "| layerwise | 0.610 |" in text and "| random | 0.710 |" in text
+    assert "layerwise wins (0.610)." in text
+    with Image.open(tmp_path / "labels.png") as picture:
+        assert min(picture.size) > 500
+    assert text.index("labels.png") < text.index("pareto.png")
+
+
+def test_labels_are_drawn_only_where_their_number_was_swept(tmp_path):
+    report(sweep_of_weights(tmp_path / "one", sizes=("2",)))
+    assert not (tmp_path / "one" / "labels.png").exists()
+    sweep_of_quadrants(tmp_path / "two")
+    report(tmp_path / "two")
+    assert not (tmp_path / "two" / "labels.png").exists()

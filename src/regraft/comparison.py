@@ -13,6 +13,7 @@ from regraft.selection import select
 from regraft.statistics import LEVEL, Answers, Comparison, Repeat, Scores, Verdict, interval, judge
 
 MOST_NAMED = 12  # contenders that tie
+INITIAL = "initial weights"  # what `pretrain` chooses, in a table's head
 FEW_RUNS = 3  # with more, a tie is no matter of their number
 
 
@@ -95,7 +96,9 @@ class Sweep:
     def contender(self) -> str:
         """What a row of the tables is."""
         contenders = self.by or contenders_of(self.swept)
-        return contenders[0] if len(contenders) == 1 else "setting"
+        if len(contenders) > 1:
+            return "setting"
+        return INITIAL if contenders == ["pretrain"] else contenders[0]
 
     @property
     def seeds(self) -> list[int]:
@@ -174,6 +177,8 @@ def cell_of(settings: dict[str, str], jobs: Sequence[Job], contenders: Sequence[
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         name = ", ".join(f"{key}={job.setting(key)}" for key in contenders)
+        if list(contenders) == ["pretrain"]:
+            name = job.setting("pretrain")
         groups.setdefault(job.strategy if strategies else name, []).append(job)
     rows = [
         row_of(name, members, quadrant if strategies else None) for name, members in groups.items()

@@ -44,7 +44,17 @@ PLAIN: dict[str, Any] = {
     "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
 }
 # And the nodes that are read besides, or may be.
-READ = (*GROUPS, *PLAIN, "loader", "calibration", "logger", "callbacks", "strategy", "quadrant", "pretrain")
+READ = (
+    *GROUPS,
+    *PLAIN,
+    "loader",
+    "calibration",
+    "logger",
+    "callbacks",
+    "strategy",
+    "quadrant",
+    "pretrain",
+)
 OVERLAYS = ("preset", "sweep", "debug")  # groups whose files set other groups' keys
 OURS = {  # pydantic's words
     "a valid integer": "an integer",

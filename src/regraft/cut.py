@@ -135,9 +135,7 @@ class _Middle:
     def __call__(self, activations: Tensor) -> Tensor:
         layout = torch.channels_last if self.of_images else self.layout
         # A copy, since layers that work in place would change what is stored.
-        value: Tensor = self.program(
-            self.backbone.net, activations.clone(memory_format=layout)
-        )
+        value: Tensor = self.program(self.backbone.net, activations.clone(memory_format=layout))
         return value
 
 

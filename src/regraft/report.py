@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from regraft import regret, shortlist
-from regraft.comparison import Cell, Row, Sweep, read_sweep, sentence
+from regraft.comparison import INITIAL, Cell, Row, Sweep, read_sweep, sentence
 from regraft.errors import RegraftError
 from regraft.escaping import printable
-from regraft.figures import pareto, quadrants
+from regraft.figures import labels, pareto, quadrants
 from regraft.paths import write_whole
 from regraft.ranking import Ranking
 from regraft.ranking import read as read_ranking
@@ -28,6 +28,9 @@ from regraft.tables import (
     settings_of,
     spread,
 )
+
+# Settings that say how many labels there are, and what they count.
+LABELS = {"data.per_class": "labels per class", "data.fraction": "share of the labels"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def report(folder: Path) -> Report:
     sweep, ranking = read_sweep(folder), read_ranking(folder)
     try:
         regret.record(sweep)
-        pictures = [*draw_quadrants(sweep), *draw_pareto(sweep)]
+        pictures = [*draw_labels(sweep), *draw_quadrants(sweep), *draw_pareto(sweep)]
         texts = {"sweep.csv": csv_table(sweep)}
         if ranking:
             pictures.insert(0, shortlist.draw(ranking, folder / "backbones.png"))
@@ -124,6 +127,28 @@ def line(cell: Cell, row: Row) -> list[Text]:
     ]
     style = "bold" if cell.mark(row) else "" if row.scores else "red"
     return [Text(text, style=style) for text in texts]
+
+
+def draw_labels(sweep: Sweep) -> list[Path]:
+    """labels.png where kinds of initial weights were compared over how many labels there are."""
+    others = [key for key in sweep.swept if key != "pretrain"]
+    if sweep.contender != INITIAL or len(others) != 1 or others[0] not in LABELS:
+        return []
+    lines: dict[str, list[labels.Place]] = {}
+    for cell in sweep.cells:
+        try:
+            size = float(cell.settings[others[0]])
+        except ValueError:  # null: as many as there are
+            continue
+        for row in (row for row in cell.rows if row.scores):
+            place = labels.Place(size, row.scores.mean, row.interval)  # type: ignore[union-attr]
+            lines.setdefault(printable(row.name), []).append(place)
+    if not lines:
+        return []
+    path = sweep.folder / "labels.png"
+    ordered = {name: sorted(found, key=lambda p: p.labels) for name, found in lines.items()}
+    labels.draw(ordered, path, title=title(sweep, ""), axis=LABELS[others[0]])
+    return [path]
 
 
 def draw_quadrants(sweep: Sweep) -> list[Path]:

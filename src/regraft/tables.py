@@ -25,6 +25,7 @@ METHOD = (
 )
 ALT = {  # what the pictures show
     "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
+    "labels": "Accuracy over the number of labels, a line for each kind of initial weights",
     "pareto": "Accuracy over seconds, images and parameters",
     "backbones": "Probe and measured accuracy of each backbone, and its parameters",
 }

@@ -85,6 +85,12 @@ def measure(cfg: DictConfig, auto: Auto, watch: Watch) -> Evidence:
     Raises RegraftError for what the job itself would refuse, for a class of one image, and for
     features that say nothing.
     """
+    if cfg.get("pretrain") is not None:
+        raise RegraftError(
+            "strategy=auto measures the weights that there are, and pretrain= has yet to make "
+            "them: choose a strategy for that, then advise with "
+            "backbone.weights=<run>/pretrained.safetensors"
+        )
     started = time.perf_counter()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     whole = build(cfg.data, cfg.seed)

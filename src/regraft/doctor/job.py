@@ -19,6 +19,7 @@ from regraft.experiment import make_trainer
 from regraft.features import Caching, Decision
 from regraft.head import Head
 from regraft.plan import Plan, drop_unread, graft
+from regraft.pretrain.phase import refuse
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
     balance = build(cfg.balance)
     images: Images = build(cfg.loader, source, backbone.input, build(cfg.augment), balance)
     plan: Plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
+    if cfg.get("pretrain") is not None:
+        refuse(build(cfg.pretrain), backbone, plan)
+        backbone.weights = "random"  # those that it starts from, and that are yet to be learned
     pretrained = find(backbone) if plan.indices("keep", "tune") else None
     if pretrained and not pretrained.here:
         backbone.weights = "random"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import regraft.embedded.sigmoid_mlp  # noqa: F401, registers it with timm
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, ResNet
+
+import regraft.embedded.sigmoid_mlp  # noqa: F401, registers it with timm
 
 WEIGHTS = Path(__file__).parent / "fractal_resnet.safetensors"
 SOURCE = WEIGHTS.with_name("fractal_resnet_source.npz")

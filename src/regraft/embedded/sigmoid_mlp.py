@@ -56,7 +56,11 @@ class SigmoidMLP(nn.Module):
         self.layers = nn.Sequential(
             *(Layer(low, high) for low, high in zip(units, WIDTHS, strict=False))
         )
-        self.num_classes, self.num_features, self.head_hidden_size = num_classes, units[-1], units[-1]
+        self.num_classes, self.num_features, self.head_hidden_size = (
+            num_classes,
+            units[-1],
+            units[-1],
+        )
         self.fc = nn.Linear(units[-1], num_classes) if num_classes else nn.Identity()
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Supervised on formula-driven images (Kataoka et al. 2020): the recipe of the embedded weights, for
-any backbone. No image of anybody's is needed."""
+"""Supervised on formula-driven images (Kataoka et al. 2020): the recipe of the embedded weights,
+for any backbone. No image of anybody's is needed."""
 
 import time
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ only itself.
 import logging
 import math
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -78,9 +79,9 @@ class StageByStage(WithoutLabels):
             found.append(Learned(named(part, backbone), first, last, seconds))
         return found
 
+    @abstractmethod
     def train(self, part: Slice, below: Below, task: Task) -> tuple[float, float]:
         """Teach a part of the network; its first and last loss."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,7 @@ class Layerwise(StageByStage):
     patch: Annotated[int, Ge(1)]
 
     def refuse(self, backbone: Backbone) -> None:
+        super().refuse(backbone)
         for part in slices(backbone):
             Decoder(part, backbone)
 

@@ -83,6 +83,11 @@ class Method(ABC):
 
     def refuse(self, backbone: Backbone) -> None:
         """Raises RegraftError, before any work, where the method cannot be used."""
+        if self.start == "weights" and backbone.weights == "random":
+            raise RegraftError(
+                "pretrain.start=weights with backbone.weights=random: there are none to start "
+                "from; choose pretrain.start=random"
+            )
 
     def shipped(self, backbone: Backbone) -> Path | None:
         """Weights inside this package that were made by this very method, if there are any."""

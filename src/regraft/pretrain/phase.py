@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.seed import isolate_rng
 from rich.console import Console
@@ -56,9 +55,9 @@ def first(
     if cfg.get("pretrain") is None:
         return
     method: Method = build(cfg.pretrain)
-    refuse(method, backbone, plan)
     started = time.perf_counter()
     with isolate_rng():
+        refuse(method, backbone, plan)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         found = method.shipped(backbone)
         made, hit = (found, True) if found else _made(cfg, method, backbone, record, console)
@@ -68,6 +67,7 @@ def first(
     backbone.weights = str(own.absolute())
     known = card.read(own)
     seconds = round(time.perf_counter() - started, 3)
+    record.add(cost={"pretrain_s": known["seconds"]})  # whoever has made them
     record.add(pretrain={"cache": "hit" if hit else "miss", "seconds": seconds, "card": known})
     console.print(printable(words(known, hit)), highlight=False, markup=False, soft_wrap=True)
 
@@ -78,11 +78,6 @@ def refuse(method: Method, backbone: Backbone, plan: Plan) -> None:
         raise RegraftError(
             f"pretrain={method.name} would be for nothing: every stage starts from random weights "
             "(freeze=reset, as strategy=scratch has it); choose strategy=finetune"
-        )
-    if method.start == "weights" and backbone.weights == "random":
-        raise RegraftError(
-            "pretrain.start=weights with backbone.weights=random: there are none to start from; "
-            "choose pretrain.start=random"
         )
     method.refuse(backbone)
 
@@ -104,7 +99,9 @@ def _made(
 ) -> tuple[Path, bool]:
     """The weights file, and whether it was there: in the run's folder, or in the cache."""
     network = copy.deepcopy(backbone)
-    began = network.graft(pretrained=range(len(network.stages))) if method.start == "weights" else None
+    began = (
+        network.graft(pretrained=range(len(network.stages))) if method.start == "weights" else None
+    )
     source = method.source(partial(everything, cfg), network)
     images = Images(
         source,
@@ -141,7 +138,11 @@ def _made(
         task = Task(network, images, build(cfg.features), device, partial(watched, console))
         images.keep_decoded(task.caching.store, task.watch, ["train"])
         history = _learned(method, task)
-        card.write(unfinished / FILE, network.net.state_dict(), {**about, **_rest(began, history), "key": name})
+        card.write(
+            unfinished / FILE,
+            network.net.state_dict(),
+            {**about, **_rest(began, history), "key": name},
+        )
         return unfinished
 
     with _complaining(folder):

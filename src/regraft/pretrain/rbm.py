@@ -55,6 +55,7 @@ class RBM(StageByStage):
     gibbs_steps: Annotated[int, Ge(1)]
 
     def refuse(self, backbone: Backbone) -> None:
+        super().refuse(backbone)
         if not isinstance(backbone.net, SigmoidMLP):
             raise RegraftError(
                 f"pretrain=rbm is for a stack of fully connected layers, and {backbone.name} is "

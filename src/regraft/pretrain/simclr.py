@@ -29,15 +29,16 @@ class SimCLR(WithoutLabels):
     blur: Fraction
 
     def refuse(self, backbone: Backbone) -> None:
+        super().refuse(backbone)
         _lightly()
 
     def learn(self, task: Task) -> list[Learned]:
         backbone, started = task.backbone.to(task.device), time.perf_counter()
-        loss, heads, transforms = _lightly()
-        nt_xent = loss.NTXentLoss(temperature=self.temperature)
+        make_loss, make_head, make_views = _lightly()
+        nt_xent = make_loss(temperature=self.temperature)
         width = backbone.out_features
-        head = heads.SimCLRProjectionHead(width, width, self.projection).to(task.device)
-        views = transforms.SimCLRTransform(
+        head = make_head(width, width, self.projection).to(task.device)
+        views = make_views(
             input_size=backbone.input.size[0],
             min_scale=self.min_scale,
             hf_prob=self.flip,
@@ -66,12 +67,13 @@ class SimCLR(WithoutLabels):
 
 
 def _lightly() -> tuple[Any, Any, Any]:
-    """The library's losses, heads and transforms; RegraftError without it."""
+    """The library's loss, projection and transform; RegraftError without it."""
     try:
-        from lightly import loss, transforms
-        from lightly.models.modules import heads
+        from lightly.loss import NTXentLoss
+        from lightly.models.modules.heads import SimCLRProjectionHead
+        from lightly.transforms import SimCLRTransform
     except ImportError as error:
         raise RegraftError(
             "pretrain=simclr needs lightly: pip install 'regraft[ssl]'; pretrain=layerwise does not"
         ) from error
-    return loss, heads, transforms
+    return NTXentLoss, SimCLRProjectionHead, SimCLRTransform
