@@ -47,6 +47,10 @@ def show(console: Console) -> None:
     _say(console, line)
     if fractals := _size(cache_folder() / "fractals"):
         _say(console, f"{decimal(fractals)} of rendered images in {cache_folder() / 'fractals'}")
+    if weights := _size(cache_folder() / "pretrained"):
+        _say(
+            console, f"{decimal(weights)} of pretrained weights in {cache_folder() / 'pretrained'}"
+        )
 
 
 def prune(console: Console, *, older_than: str | None, max_gb: str | None) -> None:
@@ -107,7 +111,7 @@ def _say(console: Console, line: str) -> None:
 
 def _size(folder: Path) -> int:
     try:
-        return sum(path.stat().st_size for path in folder.iterdir())
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     except OSError:
         return 0
 

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from jobs import composed, run_job
 from PIL import Image
+from scipy.stats import binomtest
 
 from regraft import card
 from regraft.backbone import Backbone
 from regraft.data.sources import digits
 from regraft.errors import RegraftError
 from regraft.fingerprint import fingerprint
+from regraft.jobs import read_answers
 
 FAST = ("logger=none", "data.per_class=5", "trainer.max_epochs=1", "backbone=sigmoid_mlp")
 LAYERWISE = (*FAST, "pretrain=layerwise", "pretrain.epochs=1")
@@ -217,3 +219,19 @@ def test_the_doctor_looks_at_what_will_be_learned(tmp_path):
     assert isinstance(job.backbone, Backbone) and job.pretrained is None
     with pytest.raises(RegraftError, match="for nothing"):
         assemble(composed(tmp_path / "b", "pretrain=layerwise", "strategy=scratch"), tmp_path)
+
+
+@pytest.mark.slow
+def test_layer_by_layer_beats_random_weights_where_labels_are_few(tmp_path):
+    """The main claim of docs/pretraining.md in small: five epochs, one seed, frozen features."""
+    words = ("logger=none", "data.per_class=5", "min_steps=100")
+    run_job(tmp_path / "random", *words, "pretrain=random")
+    run_job(tmp_path / "layerwise", *words, "pretrain=layerwise", "pretrain.epochs=4")
+    right = [
+        read_answers(tmp_path / name / "predictions.csv").correct
+        for name in ("random", "layerwise")
+    ]
+    random, learned = right
+    only_one = int((learned & ~random).sum()), int((random & ~learned).sum())
+    assert binomtest(only_one[0], sum(only_one)).pvalue < 0.001  # McNemar's exact test
+    assert learned.mean() - random.mean() > 0.1

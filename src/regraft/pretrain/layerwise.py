@@ -77,6 +77,9 @@ class StageByStage(WithoutLabels):
                 below = computed(part, below, task)
             seconds = round(time.perf_counter() - started, 3)
             found.append(Learned(named(part, backbone), first, last, seconds))
+        if above := backbone.stages[parts[-1].stages.stop :]:
+            names = " and ".join(stage.name for stage in above)
+            _log.warning("pretrain=%s: %s lies above the map and learns nothing", self.name, names)
         return found
 
     @abstractmethod

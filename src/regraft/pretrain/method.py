@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from regraft import recipe
 from regraft.backbone import Backbone
 from regraft.data.images import Batch, Images
 from regraft.data.sources import Source
@@ -63,6 +64,11 @@ class Method(ABC):
     batch_size: Annotated[int, Ge(2)]
     lr: LearningRate
     weight_decay: NonNegative
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Those whose versions change the weights."""
+        return recipe.LIBRARIES
 
     @property
     def name(self) -> str:

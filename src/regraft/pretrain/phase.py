@@ -125,7 +125,7 @@ def _made(
         },
         "start": recipe.weights_hash(network, len(network.stages)),
     }
-    versions = {name: metadata.version(name) for name in recipe.LIBRARIES}
+    versions = {name: metadata.version(name) for name in method.libraries}
     name = key(**about, layout=LAYOUT, reader=READER, device=device.type, versions=versions)
     own = record.job.folder / MADE
     if card.read(own).get("key") == name and card.is_intact(own):

@@ -28,6 +28,10 @@ class SimCLR(WithoutLabels):
     colour: Annotated[float, Ge(0)]
     blur: Fraction
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return (*super().libraries, "lightly")
+
     def refuse(self, backbone: Backbone) -> None:
         super().refuse(backbone)
         _lightly()
