@@ -47,10 +47,9 @@ def show(console: Console) -> None:
     _say(console, line)
     if fractals := _size(cache_folder() / "fractals"):
         _say(console, f"{decimal(fractals)} of rendered images in {cache_folder() / 'fractals'}")
-    if weights := _size(cache_folder() / "pretrained"):
-        _say(
-            console, f"{decimal(weights)} of pretrained weights in {cache_folder() / 'pretrained'}"
-        )
+    made = cache_folder() / "pretrained"
+    if weights := _size(made):
+        _say(console, f"{decimal(weights)} of pretrained weights in {made}")
 
 
 def prune(console: Console, *, older_than: str | None, max_gb: str | None) -> None:
