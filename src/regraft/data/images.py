@@ -124,6 +124,15 @@ class Images(pl.LightningDataModule):
         """What differs once a byte of any image of the split differs."""
         return self.datasets[split].split.fingerprint
 
+    def described(self, split: SplitName) -> dict[str, Any]:
+        """What images a split has, for the card of the weights that are learned from it."""
+        return {
+            "name": self.source.name,
+            "images": self.sizes[split],
+            "fingerprint": self.fingerprint(split),
+            "labels": self.num_classes > 1,
+        }
+
     def unchanged(self, split: SplitName, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The same chunks; RegraftError at their end if a file of the split has changed meanwhile.
 

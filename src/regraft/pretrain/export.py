@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 
 from regraft import card, tracking
 from regraft.classifier import Classifier, read_best
+from regraft.data.images import Images
 
 PREFIX = "backbone.net."
 
@@ -26,11 +28,13 @@ class ExportTrunk(pl.Callback):
             for name, tensor in state.items()
             if name.startswith(PREFIX)
         }
-        config = (pl_module.card or {}).get("config", {})
+        config = pl_module.card.get("config", {})
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         about = {
             "method": "supervised",
-            "settings": {"choices": config},
+            "settings": config,
             "seed": config.get("seed"),
+            "data": data.described("train") if isinstance(data, Images) else None,
             "backbone": pl_module.backbone.name,
             "input": asdict(pl_module.backbone.input),
             "license": None,

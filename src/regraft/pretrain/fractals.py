@@ -52,9 +52,10 @@ class Fractals(Method):
 
         backbone.freeze(())
         backbone.train()
+        parameters = [*backbone.parameters(), *head.parameters()]
         loader = task.images.loader("train", shuffle=True)
         doing = f"pretraining {backbone.name}"
-        first, last = self.minimise(loss_of, [backbone, head], loader, task, doing)
+        first, last = self.minimise(loss_of, parameters, loader, task, doing)
         return [Learned("all stages", first, last, round(time.perf_counter() - started, 3))]
 
     def shipped(self, backbone: Backbone) -> Path | None:

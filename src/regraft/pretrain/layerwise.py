@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
-from regraft import batches, recipe
+from regraft import recipe
 from regraft.backbone import Backbone
+from regraft.batches import Batches
 from regraft.cut import Slice, slices
 from regraft.data.images import as_tensor
 from regraft.errors import RegraftError
@@ -115,9 +116,10 @@ class Layerwise(StageByStage):
             target = F.batch_norm(decoder.taken.as_map(x), None, None, training=True)
             return F.mse_loss(decoder(part.run(corrupted(x, self.corruption, patch))), target)
 
-        modules = [*members(part, task.backbone), decoder]
+        parameters = [*parameters_of(part, task.backbone), *decoder.parameters()]
         doing = f"pretraining {named(part, task.backbone)}"
-        return self.minimise(loss_of, modules, below.loader(task, self.batch_size), task, doing)
+        batches = below.loader(task, self.batch_size)
+        return self.minimise(loss_of, parameters, batches, task, doing)
 
 
 def corrupted(x: Tensor, share: float, patch: int) -> Tensor:
@@ -175,10 +177,9 @@ class Layout:
         return x.permute(0, 3, 1, 2) if self.channels_last else x
 
 
-def members(part: Slice, backbone: Backbone) -> list[nn.Module]:
-    """The modules that hold a part's parameters."""
-    paths = [path for index in part.stages for path in backbone.stages[index].modules]
-    return [backbone.net.get_submodule(path) for path in paths]
+def parameters_of(part: Slice, backbone: Backbone) -> list[nn.Parameter]:
+    """Those of its stages, also of no module of theirs, as position embeddings are."""
+    return [p for index in part.stages for p in backbone.stage_parameters(index).values()]
 
 
 def named(part: Slice, backbone: Backbone) -> str:
@@ -234,6 +235,6 @@ def _forward(part: Slice, below: Below, task: Task) -> Iterator[np.ndarray]:
         yield kept.cpu().numpy()
 
 
-def _batches(rows: Tensor, batch_size: int, *, shuffle: bool) -> batches.Batches:
+def _batches(rows: Tensor, batch_size: int, *, shuffle: bool) -> Batches:
     nothing = torch.zeros(len(rows), dtype=torch.int64)
-    return batches.Batches(rows, nothing, batch_size, shuffle=shuffle)
+    return Batches(rows, nothing, batch_size, shuffle=shuffle)

@@ -102,16 +102,16 @@ class Method(ABC):
     def minimise(
         self,
         loss_of: Callable[[Tensor, Tensor], Tensor],
-        modules: Sequence[nn.Module],
+        parameters: Sequence[nn.Parameter],
         batches: Loader,
         task: Task,
         doing: str,
     ) -> tuple[float, float]:
-        """Train the modules by AdamW, with warm-up and a cosine; the first and last epoch's loss.
+        """AdamW with warm-up and a cosine over all epochs; the first and the last mean loss.
 
         Raises RegraftError for a loss that is no number.
         """
-        optimizer = AdamW(self._groups(modules), lr=self.lr)
+        optimizer = AdamW(self._groups(parameters), lr=self.lr)
         schedule = OneCycleLR(
             optimizer,
             self.lr,
@@ -136,9 +136,8 @@ class Method(ABC):
                 )
         return means[0], means[-1]
 
-    def _groups(self, modules: Sequence[nn.Module]) -> list[dict[str, Any]]:
-        """Their parameters; biases and norms are not decayed."""
-        parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    def _groups(self, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+        """Biases and norms are not decayed."""
         decayed = {"params": [p for p in parameters if p.ndim > 1]}
         others = {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
         return [decayed | {"weight_decay": self.weight_decay}, others]

@@ -117,12 +117,7 @@ def _made(
         "seed": cfg.seed,
         "backbone": network.name,
         "input": asdict(network.input),
-        "data": {
-            "name": source.name,
-            "images": images.sizes["train"],
-            "fingerprint": images.fingerprint("train"),
-            "labels": images.num_classes > 1,
-        },
+        "data": images.described("train"),
         "start": recipe.weights_hash(network, len(network.stages)),
     }
     versions = {name: metadata.version(name) for name in method.libraries}

@@ -78,7 +78,8 @@ class RBM(StageByStage):
             return divergence(machine, data, self.gibbs_steps)
 
         doing = f"pretraining {named(part, task.backbone)}"
-        return self.minimise(loss_of, [machine], below.loader(task, self.batch_size), task, doing)
+        batches = below.loader(task, self.batch_size)
+        return self.minimise(loss_of, [*machine.parameters()], batches, task, doing)
 
 
 def divergence(machine: Machine, data: Tensor, steps: int) -> Tensor:
