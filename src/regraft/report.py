@@ -182,9 +182,7 @@ def draw_pareto(sweep: Sweep) -> list[Path]:
     if not competed:
         return []
     path = sweep.folder / "pareto.png"
-    pareto.draw(
-        competed, path, title=title(sweep, "").replace("accuracy of", "accuracy and cost of")
-    )
+    pareto.draw(competed, path, title=title(sweep, "").replace("accuracy", "accuracy and cost", 1))
     return [path]
 
 
@@ -215,7 +213,8 @@ def title(sweep: Sweep, others: str) -> str:
     swept."""
     backbones = {job.choices.get("backbone") for job in sweep.jobs} - {None}
     same = f"backbone {backbones.pop()}" if len(backbones) == 1 else ""
-    parts = (f"Test accuracy of each {sweep.contender}", same, others)
+    whose = f"by {INITIAL}" if sweep.contender == INITIAL else f"of each {sweep.contender}"
+    parts = (f"Test accuracy {whose}", same, others)
     return printable(", ".join(part for part in parts if part))
 
 
