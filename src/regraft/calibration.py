@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 BINS = 15
-_COLDEST, _HOTTEST = 0.05, 20.0
+_COLDEST, _HOTTEST = 0.01, 100.0
 _TINY = float(np.finfo(np.float32).tiny)  # what a probability of 0 in a float32 may have been
 
 
