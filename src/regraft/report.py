@@ -214,6 +214,8 @@ def title(sweep: Sweep, others: str) -> str:
     backbones = {job.choices.get("backbone") for job in sweep.jobs} - {None}
     same = f"backbone {backbones.pop()}" if len(backbones) == 1 else ""
     whose = f"by {INITIAL}" if sweep.contender == INITIAL else f"of each {sweep.contender}"
+    if sweep.contender == INITIAL and len(how := {job.strategy for job in sweep.jobs}) == 1:
+        others = others or f"strategy {how.pop()}"
     parts = (f"Test accuracy {whose}", same, others)
     return printable(", ".join(part for part in parts if part))
 
