@@ -77,7 +77,8 @@ def load(
     read, sha256, seen = _read(path, where, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     state = _fit(dict(read), net, config, where, spare)
     known = _card(path, sha256, where)
-    licence = licence or known.get("license")
+    if weights != "pretrained":  # of which timm's own word counts
+        licence = licence or known.get("license")
     _warn_of(str(source), licence)
     seen = seen or known.get("input") or beside
     return Weights(str(source), sha256, licence, state, seen, known.get("method"))
