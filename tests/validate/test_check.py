@@ -16,6 +16,7 @@ TOP = "# @package _global_\n"
 # Of the shipped tree, the defaults and what the tests name: a check takes a tenth of a second for
 # each option, and tests/test_conf.py does all of them.
 KEPT = {
+    "pretrain/none",
     *("data/digits", "augment/none", "balance/none", "backbone/fractal_resnet", "freeze/all"),
     *("head/mlp", "features/auto", "optimizer/adamw", "scheduler/cosine", "trainer/default"),
     *("logger/wandb", "callbacks/default", "strategy/feature_extraction"),
