@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -57,5 +58,5 @@ def draw(lines: Mapping[str, Sequence[Place]], path: Path, *, title: str, axis: 
         axes.set_xlabel(f"{axis} (log scale)")
         axes.set_ylabel("test accuracy (0 to 1), 95 % interval")
         axes.grid(alpha=0.25)
-        axes.set_title(title, fontsize=10, weight="bold", loc="left")
+        figure.suptitle(fill(title, 70), x=0.01, ha="left", fontsize=10, weight="bold")
         axes.legend(frameon=False, fontsize=9, loc="lower right")
