@@ -16,6 +16,13 @@ def test_metrics_against_counting_by_hand():
     assert found["test/loss"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_who_is_wholly_sure_shares_the_last_bin_with_who_nearly_is():
+    """50 images at 0.97, all right, and 50 at 1.0, of which 5 are wrong: 0.95 of the bin."""
+    probabilities = torch.tensor([[0.97, 0.03]] * 50 + [[1.0, 0.0]] * 50)
+    labels = torch.tensor([0] * 95 + [1] * 5)
+    assert verdict.metrics("test", probabilities, labels)["test/ece"] == pytest.approx(0.035)
+
+
 class Told:
     """A record that remembers what it was told."""
 

@@ -4,11 +4,7 @@ import logging
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_f1_score,
-)
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from regraft import calibration
 from regraft.errors import RegraftError
@@ -29,11 +25,12 @@ def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, floa
         )
     classes = probabilities.shape[1]
     correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
-    values = {
+    values: dict[str, Tensor | float] = {
         "acc": multiclass_accuracy(probabilities, labels, classes, average="micro"),
         "loss": -correct.log().mean(),
         "macro_f1": multiclass_f1_score(probabilities, labels, classes, average="macro"),
-        "ece": multiclass_calibration_error(probabilities, labels, classes, n_bins=15),
+        # Not torchmetrics', which puts a confidence of exactly 1 into a bin of its own.
+        "ece": calibration.error(calibration.bins(probabilities.numpy(), labels.numpy())),
     }
     return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
 
