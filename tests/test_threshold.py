@@ -1,23 +1,23 @@
 """Which threshold holds: the stored one, one that is given, or one of a wanted precision."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from saved import run
 
+from regraft import predictions, trained
 from regraft import threshold as thresholds
-from regraft import trained
-from regraft.calibration import Calibration, threshold
+from regraft.calibration import Calibration, temperature, threshold
 from regraft.errors import RegraftError
 
-STORED = {"temperature": 2.0, "threshold": 0.7, "precision": 0.9}
 CLASSES = ("=ant", "bee,s", "cat")
 
 
 @pytest.fixture
 def predicted(tmp_path):
     """A run with predictions of 60 validation images, of which it tells the surer ones right."""
-    run(tmp_path, classes=CLASSES, calibration=STORED)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)
     shares = rng.dirichlet([0.4] * 3, 60)
@@ -29,8 +29,10 @@ def predicted(tmp_path):
         for label, row in zip(labels if split == "val" else 2 - labels, shares, strict=True):
             said = names[int(row.argmax())]
             lines.append(f"{split},x,{names[label]},{said}," + ",".join(f"{p:.6f}" for p in row))
+    stored = {"temperature": temperature(shares, labels), "threshold": 0.7, "precision": 0.9}
+    run(tmp_path, classes=CLASSES, calibration=stored)
     (tmp_path / "predictions.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path, shares, labels
+    return tmp_path, shares, labels, Calibration(**stored)
 
 
 def chosen(folder, precision=None, threshold=None):
@@ -38,23 +40,23 @@ def chosen(folder, precision=None, threshold=None):
 
 
 def test_a_wanted_precision_is_reached_on_the_validation_images(predicted):
-    folder, shares, labels = predicted
+    folder, shares, labels, stored = predicted
     found = chosen(folder, precision=0.95)
-    calibrated = Calibration(2.0).apply(shares)
+    calibrated = stored.apply(shares)
     right = calibrated.argmax(1) == labels
     assert found.threshold == pytest.approx(threshold(calibrated.max(1), right, 0.95), abs=1e-5)
-    assert (found.temperature, found.precision) == (2.0, 0.95)
+    assert (found.temperature, found.precision) == (stored.temperature, 0.95)
     kept = calibrated.max(1) >= found.threshold - 1e-5
     assert right[kept].mean() >= 0.95
     assert 0 < kept.sum() < 60
 
 
 def test_without_a_word_it_is_the_stored_threshold(predicted):
-    folder, *_ = predicted
-    assert chosen(folder) == Calibration(**STORED)
+    folder, *_, stored = predicted
+    assert chosen(folder) == stored
     (folder / "predictions.csv").unlink()
-    assert chosen(folder, precision=0.9) == Calibration(**STORED)  # which was found for it
-    assert chosen(folder, threshold=0.3) == Calibration(2.0, 0.3)
+    assert chosen(folder, precision=0.9) == stored  # which was found for it
+    assert chosen(folder, threshold=0.3) == Calibration(stored.temperature, 0.3)
 
 
 def test_what_cannot_be_found_is_one_line(predicted):
@@ -69,12 +71,41 @@ def test_what_cannot_be_found_is_one_line(predicted):
     path.write_text("\n".join([text.splitlines()[0], "val,x,cat,cat,0.3,0.3,nonsense"]))
     with pytest.raises(RegraftError, match="predictions.csv is damaged: "):
         chosen(folder, precision=0.95)
-    path.write_text("\n".join([text.splitlines()[0], "val,x,cat,'=ant,0.8,0.1,0.1"]))
-    with pytest.raises(RegraftError, match="--precision 0.95: no threshold reaches it on the 1 "):
-        chosen(folder, precision=0.95)
     path.unlink()
     with pytest.raises(RegraftError, match="needs a finished run with its predictions.csv"):
         chosen(folder, precision=0.95)
+
+
+def test_a_precision_that_no_threshold_reaches_is_one_line(predicted):
+    folder, shares, *_ = predicted
+    wrong = (shares.argmax(1) + 1) % 3
+    rows = (("x",) * 60, wrong, shares)
+    predictions.write(folder / "predictions.csv", CLASSES, {"val": rows})
+    path = folder / trained.BEST
+    stored = torch.load(path, weights_only=True)
+    stored["regraft"]["calibration"]["temperature"] = temperature(shares, wrong)
+    torch.save(stored, path)
+    with pytest.raises(RegraftError, match="--precision 0.95: no threshold reaches it on the 60 "):
+        chosen(folder, precision=0.95)
+
+
+def test_predictions_of_another_network_are_refused(predicted):
+    folder, shares, labels, _ = predicted
+    rows = (("x",) * 60, labels, shares[:, ::-1])
+    predictions.write(folder / "predictions.csv", CLASSES, {"val": rows})
+    with pytest.raises(RegraftError, match="predictions.csv is of another run than the network"):
+        chosen(folder, precision=0.95)
+
+
+def test_the_run_is_found_from_inside_its_folder(predicted, monkeypatch):
+    folder, *_ = predicted
+    monkeypatch.chdir(folder / "checkpoints")
+    assert chosen(Path("best.ckpt"), precision=0.95).precision == 0.95
+
+
+def test_no_number_is_no_threshold(predicted):
+    with pytest.raises(RegraftError, match="--threshold nan: give a share between 0 and 1"):
+        chosen(predicted[0], threshold=float("nan"))
 
 
 def test_a_checkpoint_that_is_not_the_judged_one_has_no_predictions(predicted):

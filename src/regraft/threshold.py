@@ -1,5 +1,6 @@
 """From when on an answer is believed: a threshold that is stored, wanted or one's own."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def chosen(
     if precision is not None and threshold is not None:
         raise RegraftError("--precision finds a threshold and --threshold is one: leave one out")
     if threshold is not None:
+        if not 0 <= threshold <= 1:  # typer lets a NaN pass
+            raise RegraftError(f"--threshold {threshold:g}: give a share between 0 and 1")
         return replace(stored, threshold=threshold, precision=None)
     if precision is None or (precision == stored.precision and stored.threshold is not None):
         return stored
@@ -56,14 +59,21 @@ def predicted(trained: Trained) -> dict[str, Said]:
     """
     path = _file_of(trained)
     classes, splits = predictions.read(path)
-    if classes != trained.classes or "val" not in splits:
+    if classes != trained.classes or "val" not in splits or not _is_of(trained, splits["val"]):
         raise RegraftError(f"{shown(path)} is of another run than the network")
     return splits
 
 
+def _is_of(trained: Trained, val: Said) -> bool:
+    """Whether the network's temperature is the one that was fitted on these images."""
+    fitted = calibration.temperature(val.probabilities, val.true)
+    return math.isclose(fitted, trained.calibration.temperature, rel_tol=1e-3)
+
+
 def _file_of(trained: Trained) -> Path:
-    for folder in (trained.source.parent, trained.source.parent.parent):
-        if (path := folder / predictions.NAME).is_file() and trained.card.get("calibration"):
+    judged = trained.card.get("calibration") and "format" not in trained.card  # not exported
+    for folder in trained.source.absolute().parents[:2] if judged else ():
+        if (path := folder / predictions.NAME).is_file():
             return path
     raise RegraftError(
         f"--precision needs a finished run with its {predictions.NAME}, and "
