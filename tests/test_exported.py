@@ -49,6 +49,8 @@ def test_weights_that_are_not_those_are_refused(out):
         ({"format": None}, "its format is none of"),
         ({"format": ["onnx"]}, "its format is none of"),
         ({"calibration": {"heat": 1}}, "regraft.json is damaged; export the run again"),
+        ({"calibration": {"temperature": -1}}, "regraft.json is damaged"),
+        ({"calibration": {"temperature": "1"}}, "regraft.json is damaged"),
         ({"input": None}, "regraft.json is damaged"),
         ({"sha256": []}, "regraft.json is damaged"),
         ({"file": "../run/checkpoints/best.ckpt"}, "regraft.json is damaged"),
@@ -145,3 +147,11 @@ def test_a_file_that_is_no_onnx_is_one_line(out):
     change(out, format="onnx", file="model.onnx")
     with pytest.raises(RegraftError, match=r"this ONNX Runtime .* cannot read it"):
         trained.load(out)
+
+
+@pytest.mark.slow
+def test_a_graph_with_other_logits_than_classes_is_one_line(run, tmp_path):
+    export(run, "onnx", tmp_path / "out")
+    change(tmp_path / "out", classes=["a", "b"])
+    with pytest.raises(RegraftError, match=r"regraft.json is damaged"):
+        trained.load(tmp_path / "out")

@@ -129,12 +129,42 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path):
         trained.load(tmp_path / "x.ckpt")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"calibration": {"heat": 1}},
+        {"calibration": {"temperature": 0.0}},
+        {"calibration": {"temperature": float("nan")}},
+        {"calibration": {"temperature": 1.0, "threshold": 2.0}},
+        {"input": {"size": 3}},
+        {"classes": 3},
+    ],
+)
+def test_a_card_that_makes_no_sense_is_one_line(values, tmp_path):
+    run(tmp_path)
+    changed(tmp_path, lambda stored: stored["regraft"].update(values))
+    with pytest.raises(RegraftError, match="best.ckpt is damaged, or no checkpoint"):
+        trained.load(tmp_path)
+
+
+def test_a_part_of_the_config_that_is_none_is_one_line(tmp_path):
+    run(tmp_path)
+    changed(tmp_path, lambda stored: stored["regraft"]["config"].update(head="linear"))
+    with pytest.raises(RegraftError, match="best.ckpt is damaged, or no checkpoint"):
+        trained.load(tmp_path)
+
+
 def test_what_is_no_run_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in (2, 10):
         run(tmp_path / "sweep" / str(number))
     with pytest.raises(RegraftError, match="^sweep is a sweep: name one of its jobs, .* sweep/2$"):
         trained.load(tmp_path / "sweep")
+    run(tmp_path / "day" / "12-30-01-000001")
+    with pytest.raises(RegraftError, match="^day: no run and no exported folder$"):
+        trained.load(tmp_path / "day")
+    with pytest.raises(RegraftError, match="^x{80}: File name too long$"):
+        trained.load(tmp_path.relative_to(tmp_path) / ("x" * 300))
     with pytest.raises(RegraftError, match="did you mean 'sweep'"):
         trained.load(tmp_path / "sweeep")
     (tmp_path / "sweep" / "result.json").write_text(json.dumps({"status": "failed"}))

@@ -3,6 +3,7 @@
 Both are fitted on the validation split, whose images chose the epoch, too; the test split judges.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -32,6 +33,12 @@ class Calibration:
     temperature: float
     threshold: float | None = None
     precision: float | None = None  # that was wanted
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature {self.temperature}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold {self.threshold}")
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, num_classes), of those that the network gives."""

@@ -31,7 +31,10 @@ _WEIGHTS = "data/weights/"  # in the archive of torch.export, below a folder of 
 
 def is_one(path: Path) -> bool:
     """Whether the path is an exported folder."""
-    return (path / CARD).is_file()
+    try:
+        return (path / CARD).is_file()
+    except OSError:  # a name that is too long, say
+        return False
 
 
 def load(folder: Path) -> Trained:
@@ -128,7 +131,11 @@ def require(*packages: str, what: str) -> None:
 
 
 def _of_onnx(path: Path, card: dict[str, Any]) -> nn.Module:
-    return Session(path)
+    network = Session(path)
+    [logits] = network.session.get_outputs()
+    if logits.shape[1:] != [len(card["classes"])]:
+        raise ValueError("more or fewer logits than classes")
+    return network
 
 
 def _of_safetensors(path: Path, card: dict[str, Any]) -> Network:

@@ -28,6 +28,12 @@ def load(path: Path) -> Trained:
 
 def checkpoint_of(path: Path) -> Path:
     """The best checkpoint of a run, or the file itself."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long, say
+        raise RegraftError(f"{shown(path)[:80]}: {error.strerror}") from error
     if path.is_file():
         return path
     if not path.is_dir():
@@ -35,7 +41,8 @@ def checkpoint_of(path: Path) -> Path:
         raise RegraftError(f"{shown(path)}: no such run, exported folder or checkpoint{hint}")
     if (path / BEST).is_file():
         return path / BEST
-    if jobs := sorted(int(p.parents[1].name) for p in path.glob(f"[0-9]*/{BEST}")):
+    names = (found.parents[1].name for found in path.glob(f"*/{BEST}"))
+    if jobs := sorted(int(name) for name in names if name.isdecimal()):
         raise RegraftError(
             f"{shown(path)} is a sweep: name one of its jobs, such as {shown(path / str(jobs[0]))}"
         )
@@ -53,18 +60,21 @@ def from_checkpoint(path: Path) -> Trained:
     """The network of one of our checkpoints; nothing but this file is read."""
     checkpoint = read(path)
     card, state = checkpoint["regraft"], checkpoint["state_dict"]
-    classes = tuple(card["classes"])
-    network = assemble(card["config"], classes)
+    try:
+        classes = tuple(map(str, card["classes"]))
+        network = assemble(card["config"], classes)
+        calibration = Calibration(**card["calibration"]) if card.get("calibration") else None
+        # Not the backbone's: another version of timm may have other numbers.
+        seen = InputConfig(**card["input"]) if card.get("input") else network.backbone.input
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RegraftError(f"{shown(path)} is damaged, or no checkpoint") from error
     if kept := sorted(network.state_dict().keys() - state.keys()):
         raise RegraftError(
             f"{shown(path)} lacks {len(kept)} tensors, {kept[0]} for one: a checkpoint is complete "
             f"when its run has ended; let it: regraft resume {shown(path.parent.parent)}"
         )
     fill(network, state, path)
-    calibration = Calibration(**card["calibration"]) if card.get("calibration") else UNCALIBRATED
-    # Not the backbone's: another version of timm may have other numbers.
-    seen = InputConfig(**card["input"]) if card.get("input") else network.backbone.input
-    return Trained(network, seen, classes, calibration, path, card)
+    return Trained(network, seen, classes, calibration or UNCALIBRATED, path, card)
 
 
 # Of a checkpoint that training has not finished with.

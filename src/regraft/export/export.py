@@ -163,7 +163,7 @@ def describe(model: Trained, result: dict[str, Any]) -> dict[str, Any]:
 
 def result_for(checkpoint: Path) -> dict[str, Any]:
     """The result of the run whose judged weights these are; {} for any other checkpoint."""
-    folder = checkpoint.absolute().parents[1]
+    folder = checkpoint.absolute().parent.parent
     result = result_of(folder)
     judged = result.get("checkpoint")
     return result if judged and (folder / judged).resolve() == checkpoint.resolve() else {}
