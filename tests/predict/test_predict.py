@@ -204,6 +204,7 @@ def test_nothing_is_left_where_no_image_can_be_read(model, command, here):
         (["x.png", "--out", "a.cvs"], "must end in .csv, .parquet, .jsonl; did you mean '.csv'?"),
         (["x.png", "--out", "sub.csv"], "--out=sub.csv is a folder"),
         (["list.csv", "--out", "list.csv"], "is what images are read from"),
+        (["x.png", "--out", "mine/predictions.csv"], "is what the run said of its own images"),
         (["y.png"], "y.png: no such image, folder or table; did you mean 'x.png'?"),
         (["x.png", "--device", "cdua"], "--device=cdua: Expected one of cpu"),
         (["x.png", "--precision", "0.9", "--threshold", "0.5"], "leave one out"),
@@ -212,6 +213,8 @@ def test_nothing_is_left_where_no_image_can_be_read(model, command, here):
 def test_what_is_typed_wrong_is_one_line(words, said, model, command, here):
     noise(here / "x.png")
     (here / "sub.csv").mkdir()
+    (here / "mine").mkdir()
+    (here / "mine" / "result.json").touch()
     (here / "list.csv").write_text("path\nx.png\n")
     code, out, err = command(model[0], *words)
     assert (code, out) == (1, "")

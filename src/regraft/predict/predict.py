@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
-from regraft import progress, threshold, trained
+from regraft import predictions, progress, threshold, trained
 from regraft.calibration import Calibration
 from regraft.complaints import explain
 from regraft.data.readable import Skipped
@@ -186,6 +186,8 @@ def _refuse(out: Path | None, images: Sequence[str]) -> None:
         raise RegraftError(f"--out={out}: there is no folder {shown(out.parent)}; make it first")
     if out.is_dir():
         raise RegraftError(f"--out={out} is a folder; give a file")
+    if out.name == predictions.NAME and (out.parent / "result.json").exists():
+        raise RegraftError(f"--out={out} is what the run said of its own images; give another file")
     if out.exists() and any(Path(name).exists() and out.samefile(name) for name in images):
         raise RegraftError(f"--out={out} is what images are read from; give another file")
 
