@@ -103,21 +103,22 @@ def test_of_another_checkpoint_than_the_judged_one_nothing_is_claimed(run, tmp_p
 
 def test_the_card_is_one_of_the_hub_and_shows_odd_names_as_they_are(tmp_path):
     run = exports.make_run(tmp_path / "run", "test_resnet", 64, classes=ODD, **RESULT)
-    export(run, "safetensors", tmp_path / "out")
-    card = huggingface_hub.ModelCard.load(tmp_path / "out" / "README.md")
+    export(run, "safetensors", tmp_path / "out of it")
+    card = huggingface_hub.ModelCard.load(tmp_path / "out of it" / "README.md")
     assert card.data.license == "other"
     assert card.data.license_name == "dinov3-license"
     assert card.data.pipeline_tag == "image-classification"
     assert card.data.eval_results[0].metric_value == 0.875
     front = yaml.safe_load(card.content.split("---")[1])
-    assert front["model-index"][0]["name"] == "out"
+    assert front["model-index"][0]["name"] == "out of it"
+    assert "regraft predict 'out of it' photos/" in card.text
     assert "zwei Zeilen, Übergröße, =1+1, \\[red\\]\\|\\*" in card.text
     assert "on 1,200 images of pets \\[1\\]" in card.text
     assert "| accuracy | 0.875 |" in card.text
     assert "on 300 test images" in card.text
     assert "**temperature 1.7**" in card.text
     assert "largest probability of 0.3**" in card.text
-    assert trained.load(tmp_path / "out").classes == ODD
+    assert trained.load(tmp_path / "out of it").classes == ODD
 
 
 def test_without_a_threshold_the_card_says_so(tmp_path):
@@ -135,7 +136,6 @@ def test_another_precision_is_another_threshold(tmp_path):
     found = trained.load(tmp_path / "out").calibration
     calibrated = found.apply(val)
     said = ~found.abstains(calibrated)
-    assert found.temperature == 1.7
     assert 0 < said.sum() < 400
     assert np.mean(calibrated[said].argmax(1) == 0) >= 0.8
     kept = done.told["kept"]
@@ -154,7 +154,7 @@ def test_another_precision_is_another_threshold(tmp_path):
 )
 def test_a_precision_that_cannot_be_is_one_line(precision, said, tmp_path):
     run = exports.make_run(tmp_path / "run", "test_resnet", 64)
-    exports.write_predictions(run, exports.CLASSES, 40, true=1)
+    exports.write_predictions(run, exports.CLASSES, 40, true=2)
     with pytest.raises(RegraftError, match=said):
         export(run, "safetensors", tmp_path / "out", precision=precision)
 

@@ -1,6 +1,7 @@
 """How an exported network is used, in lines that one copies; the tests run them."""
 
 import math
+import shlex
 from typing import Any
 
 # With nothing of regraft and nothing of torch but what reads the file.
@@ -94,8 +95,8 @@ WARNING = (
 def text(told: dict[str, Any], name: str) -> str:
     """The commands, and the same in Python inside the folder."""
     extra = "'regraft[onnx]'" if told["format"] == "onnx" else "regraft"
-    shell = f"pip install {extra}\nregraft predict {name} photos/ --out predictions.csv"
-    parts = [f"```\n{shell}\n```", "Or in Python, in this folder:"]
+    predict = f"regraft predict {shlex.quote(name)} photos/ --out predictions.csv"
+    parts = [f"```\npip install {extra}\n{predict}\n```", "Or in Python, in this folder:"]
     if told["format"] == "torch_export":
         parts.append(WARNING)
     return "\n\n".join([*parts, f"```python\n{python(told)}```"])
