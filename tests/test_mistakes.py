@@ -7,7 +7,8 @@ import pytest
 from jobs import run_job
 from PIL import Image
 
-from regraft import mistakes
+from regraft import mistakes, outputs
+from regraft.data.transforms import UnreadableImageError
 
 
 def one(name="a", confidence=0.9):
@@ -53,3 +54,15 @@ def test_a_job_keeps_the_test_images_that_it_was_most_sure_of_and_wrong_about(tm
     assert all(wrong[shown.name] == pytest.approx(shown.confidence, abs=1e-4) for shown in kept)
     assert all(shown.image for shown in kept)
     assert (tmp_path / mistakes.FILE).stat().st_size < 64_000
+
+
+@pytest.mark.slow
+def test_a_job_whose_images_have_gone_meanwhile_keeps_its_result(tmp_path, monkeypatch, caplog):
+    def gone(images, index):
+        raise UnreadableImageError("a.png: no such file")
+
+    monkeypatch.setattr(outputs, "_pixels", gone)
+    run_job(tmp_path, "data.per_class=3", "trainer.max_epochs=1", "logger=none", sweep=True)
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "finished"
+    assert mistakes.read(tmp_path / mistakes.FILE) is None
+    assert "mistakes are not kept: a.png: no such file" in caplog.text

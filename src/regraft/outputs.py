@@ -13,6 +13,7 @@ from torch import Tensor
 from regraft import mistakes, pictures, predictions
 from regraft.data.images import Images, SplitName
 from regraft.data.readable import Skipped
+from regraft.data.transforms import UnreadableImageError
 from regraft.escaping import in_csv
 from regraft.paths import whole
 from regraft.tracking import Record
@@ -30,7 +31,10 @@ def write(record: Record, images: Images, splits: Predictions) -> None:
     folder = record.job.folder
     write_predictions(folder / predictions.NAME, images, splits)
     worst = _worst(images, *splits["test"])
-    mistakes.write(folder / mistakes.FILE, ((one, _pixels(images, one.place)) for one in worst))
+    try:
+        mistakes.write(folder / mistakes.FILE, ((one, _pixels(images, one.place)) for one in worst))
+    except UnreadableImageError as error:  # gone since its features were computed, say
+        _log.warning("the most confident mistakes are not kept: %s", error)
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, record.result)
     record.tell(lambda run: run.log(_media(record, images, worst, *splits["test"])))
