@@ -1,6 +1,7 @@
 """`regraft predict`, from the words on the command line to the files that it leaves."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -221,6 +222,20 @@ def test_what_is_typed_wrong_is_one_line(words, said, model, command, here):
     assert said in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_with_words_of_this_command(model, command, here, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("regraft.predict.predict.answers", full)
+    noise(here / "x.png")
+    code, _, err = command(model[0], "x.png", "--out", "a.csv")
+    assert code == 1
+    assert "a.csv: the disk is full; free space" in err
+    assert "with --out=<file>; a.csv was not written" in err
+    assert "hydra" not in err
+    assert not list(here.glob("*a.csv*"))
 
 
 def test_thresholds_are_what_is_asked_for(model, command, here):

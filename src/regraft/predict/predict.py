@@ -21,7 +21,7 @@ from regraft.data.readable import Skipped
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
 from regraft.escaping import printable
-from regraft.faults import is_out_of_memory
+from regraft.faults import is_out_of_memory, of_output
 from regraft.interrupt import attended
 from regraft.paths import shown, whole
 from regraft.predict import asked, files, read
@@ -78,7 +78,8 @@ def predict(source: Path, images: Sequence[str], out: Path | None, how: How) -> 
                 f"out of memory; {_nothing(out)}; --batch-size={max(1, how.batch_size // 2)} needs "
                 "less, or fewer --workers"
             ) from error
-        raise RegraftError(f"{explain(error)}; {_nothing(out)}") from error
+        told = of_output(error, out, "--out=<file>") if out else error
+        raise RegraftError(f"{explain(told)}; {_nothing(out)}") from error
 
 
 def _nothing(out: Path | None) -> str:
