@@ -88,7 +88,9 @@ def test_a_job_makes_its_weights_once_and_another_takes_them(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("other", ["pretrain.corruption=0.5", "seed=1"])
+@pytest.mark.parametrize(
+    "other", ["pretrain.corruption=0.5", "seed=1", "features.dtype=float32", "features=off"]
+)
 def test_another_value_of_anything_is_made_anew(other, tmp_path):
     run_job(tmp_path / "first", *LAYERWISE)
     run_job(tmp_path / "second", *LAYERWISE, other)

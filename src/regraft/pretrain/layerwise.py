@@ -27,6 +27,7 @@ from regraft.batches import Batches
 from regraft.cut import Slice, slices
 from regraft.data.images import as_tensor
 from regraft.errors import RegraftError
+from regraft.features import Caching
 from regraft.fingerprint import key
 from regraft.pretrain.method import Learned, Loader, Task, WithoutLabels
 from regraft.store import NotStoredError
@@ -64,6 +65,9 @@ class Below:
 @dataclass(frozen=True, kw_only=True)
 class StageByStage(WithoutLabels):
     """Trains each stage on what the ones below it give; how, is told by `train`."""
+
+    def kept(self, caching: Caching) -> str | None:
+        return None if caching.use == "off" else caching.dtype
 
     def learn(self, task: Task) -> list[Learned]:
         backbone, found, below = task.backbone.to(task.device), [], Below()

@@ -70,6 +70,10 @@ class Method(ABC):
         """Those whose versions change the weights."""
         return recipe.LIBRARIES
 
+    def kept(self, caching: Caching) -> str | None:
+        """The precision in which it learns from what it keeps; None if it keeps nothing."""
+        return None
+
     @property
     def name(self) -> str:
         return type(self).__name__.lower()

@@ -110,7 +110,7 @@ def _made(
         workers=cfg.loader.workers,
         decoded_cache=cfg.loader.decoded_cache,
     )
-    device = device_of(cfg)
+    device, caching = device_of(cfg), build(cfg.features)
     about = {
         "method": method.name,
         "settings": method.settings,
@@ -121,7 +121,14 @@ def _made(
         "start": recipe.weights_hash(network, len(network.stages)),
     }
     versions = {name: metadata.version(name) for name in method.libraries}
-    name = key(**about, layout=LAYOUT, reader=READER, device=device.type, versions=versions)
+    name = key(
+        **about,
+        kept=method.kept(caching),
+        layout=LAYOUT,
+        reader=READER,
+        device=device.type,
+        versions=versions,
+    )
     own = record.job.folder / MADE
     if card.read(own).get("key") == name and card.is_intact(own):
         return own, True  # of this run before it was stopped
@@ -130,8 +137,8 @@ def _made(
     def fill(unfinished: Path) -> Path:
         nonlocal learned
         learned = True
-        task = Task(network, images, build(cfg.features), device, partial(watched, console))
-        images.keep_decoded(task.caching.store, task.watch, ["train"])
+        task = Task(network, images, caching, device, partial(watched, console))
+        images.keep_decoded(caching.store, task.watch, ["train"])
         history = _learned(method, task)
         card.write(
             unfinished / FILE,
