@@ -30,12 +30,25 @@ def test_a_card_says_which_file_it_is_of(written):
     assert not card.is_intact(written)
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"sha256": 1, "method": "x"}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "[]", "{}", "{", "[" * 100_000),
+        '{"sha256": 1, "method": "x"}',
+        '{"sha256": "1", "method": "x", "license": 5}',
+        '{"sha256": "1", "method": "x", "input": 5}',
+    ],
+    ids=lambda text: str(text)[:50],
+)
 def test_what_is_no_card_is_none(text, tmp_path):
     if text is not None:
         (tmp_path / "a.json").write_text(text)
     assert card.read(tmp_path / "a.safetensors") == {}
     assert not card.is_intact(tmp_path / "a.safetensors")
+
+
+def test_whoever_may_read_the_card_may_read_the_weights(written):
+    assert written.stat().st_mode == card.beside(written).stat().st_mode
 
 
 def test_a_copy_has_its_card_and_replaces_what_is_there(written, tmp_path):

@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from regraft.paths import whole, write_whole
+
+# What is read of a card beside any weights, which may be somebody else's file of that name.
+TYPES = {"sha256": str, "method": str, "license": str | None, "input": dict | None}
 
 
 def beside(weights: Path) -> Path:
@@ -29,19 +32,21 @@ def sha256_of(path: Path) -> str:
 
 
 def read(weights: Path) -> dict[str, Any]:
-    """The card of a weights file; {} if there is none."""
+    """The card of a weights file; {} if there is none, or what is there is none of ours."""
     try:
         card = json.loads(beside(weights).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    is_card = isinstance(card, dict) and isinstance(card.get("sha256"), str)
-    return card if is_card and isinstance(card.get("method"), str) else {}
+    is_card = isinstance(card, dict) and all(
+        isinstance(card.get(key), kind) for key, kind in TYPES.items()
+    )
+    return card if is_card else {}
 
 
 def write(weights: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> dict[str, Any]:
     """Write tensors as safetensors and their card; `about` is plain data, the card is returned."""
-    with whole(weights) as unfinished:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished)
+    # Not its own `save_file`, whose files nobody else may read.
+    write_whole(weights, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
     card = {**about, "sha256": sha256_of(weights)}
     text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(beside(weights), f"{text}\n".encode())
