@@ -16,7 +16,7 @@ from regraft import predictions
 from regraft.cli import main
 from regraft.ensemble import files
 from regraft.ensemble.choose import combine, differ
-from regraft.ensemble.combine import mixture, score
+from regraft.ensemble.combine import Score, mixture, score
 from regraft.ensemble.members import gather
 from regraft.ensemble.show import show
 from regraft.errors import RegraftError
@@ -254,6 +254,23 @@ def test_what_it_were_without_a_member_and_what_it_costs(tmp_path):
     assert alone.without(alone.best.used[0]) is None
     assert made.cost(made.chosen) == {"params_total": 4000, "fit_s": 8.0, "passes": 4}
     assert made.cost(made.best) == {"params_total": 1000, "fit_s": 2.0, "passes": 1}
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"),
+    [
+        ((0.50051, 0.50049, 0.6, 0.6), "best"),  # on both sides of what would be rounded
+        ((0.5020, 0.5005, 0.5001, 0.6), "greedy"),
+        ((0.5020, 0.5012, 0.5001, 0.6), "weighted"),
+    ],
+)
+def test_a_loss_that_is_hardly_less_is_no_reason_for_another_network(losses, chosen, tmp_path):
+    made = combine(gather([sweep(tmp_path)], {}), "all")
+    tried = [
+        replace(one, scores={**one.scores, "val": Score(0.9, loss)})
+        for one, loss in zip(made.tried, losses, strict=True)
+    ]
+    assert replace(made, tried=tuple(tried)).chosen.method == chosen
 
 
 def test_a_cost_that_one_run_does_not_tell_is_unknown(tmp_path, capsys):

@@ -81,12 +81,10 @@ class Ensemble:
 
         Of equals the first, which is cheaper; so are losses that differ by less than NOTHING.
         """
-
-        def rank(one: Combination) -> tuple[float, int]:
-            acc, loss = one.scores["val"]
-            return acc, -round(loss / NOTHING)
-
-        return max(self.tried, key=rank)
+        highest = max(one.scores["val"].acc for one in self.tried)
+        rivals = [one for one in self.tried if one.scores["val"].acc == highest]
+        least = min(one.scores["val"].loss for one in rivals)
+        return next(one for one in rivals if one.scores["val"].loss < least + NOTHING)
 
     @property
     def pays(self) -> bool:
