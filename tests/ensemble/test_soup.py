@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.ensemble.kitchen import Kitchen
+from regraft.ensemble.kitchen import Kitchen, refuse_another_run
 from regraft.ensemble.members import Member
 from regraft.ensemble.soup import (
     add,
@@ -156,6 +156,17 @@ def run(folder, number, **changes):
     job.mkdir()
     (job / "result.json").write_text(json.dumps(record | changes))
     return Member(read_job(job), str(number), "", {}, None)
+
+
+def test_a_run_that_was_trained_is_not_replaced_and_an_earlier_soup_is(tmp_path):
+    (tmp_path / "soup").mkdir()
+    refuse_another_run(tmp_path / "soup")
+    record = {"status": "finished", "metrics": {}}
+    (tmp_path / "soup" / "result.json").write_text(json.dumps(record | {"soup": ["0", "1"]}))
+    refuse_another_run(tmp_path / "soup")
+    (tmp_path / "soup" / "result.json").write_text(json.dumps(record))
+    with pytest.raises(RegraftError, match="soup is a run of its own: rename it, or add --out"):
+        refuse_another_run(tmp_path / "soup")
 
 
 def test_runs_of_one_start_are_taken_whatever_their_seeds(tmp_path):

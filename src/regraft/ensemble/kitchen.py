@@ -112,6 +112,7 @@ def serve(members: Members, home: Path, console: Console) -> Served:
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    refuse_another_run(home / FOLDER)
     runs = members.runs
     best = trained.load(runs[0].job.folder)
     cfg = rebuild.config_of(runs[0].job.folder, instead=INSTEAD)
@@ -125,6 +126,12 @@ def serve(members: Members, home: Path, console: Console) -> Served:
     if len(soup.ingredients) > 1:
         folder = write(soup, runs, best, said, kitchen.images, home / FOLDER)
     return Served(_combination(soup, members, kitchen.images, said), folder)
+
+
+def refuse_another_run(folder: Path) -> None:
+    """Raises RegraftError for a run of this name that was trained, and is no earlier soup."""
+    if (folder / RESULT).exists() and FOLDER not in load_result(folder / RESULT)[0]:
+        raise RegraftError(f"--soup: {shown(folder)} is a run of its own: rename it, or add --out")
 
 
 def head_is_random(cfg: DictConfig, best: trained.Trained) -> bool:
