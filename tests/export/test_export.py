@@ -61,6 +61,12 @@ def test_the_command_says_what_it_wrote_and_what_it_checked(run, tmp_path, capsy
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["out"]
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(run, tmp_path):
+    export(run, "safetensors", tmp_path / "out")
+    weights, told = (tmp_path / "out" / name for name in ("model.safetensors", "regraft.json"))
+    assert weights.stat().st_mode == told.stat().st_mode
+
+
 def test_regraft_json_has_what_predict_needs_and_where_it_comes_from(run, tmp_path):
     done = export(run, "safetensors", tmp_path / "out")
     told = json.loads((tmp_path / "out" / "regraft.json").read_text())
