@@ -83,6 +83,13 @@ def test_kept_or_computed_anew_the_weights_are_nearly_the_same():
     assert all(torch.allclose(a, b, atol=0.02) for a, b in pairs)
 
 
+def test_what_has_its_size_already_is_not_resized(monkeypatch):
+    backbone = Backbone(name="fractal_resnet", size=32)
+    (_, part, *_) = slices(backbone)
+    monkeypatch.setattr(torch.nn.functional, "interpolate", None)
+    assert Decoder(part, backbone)(torch.zeros(1, *part.gives)).shape[1:] == part.takes
+
+
 # Inception has thirteen stages.
 @pytest.mark.parametrize(
     "family",

@@ -148,7 +148,8 @@ class Decoder(nn.Module):
         of_images = part.stages.start == 0
         self.taken = Layout(backbone.is_nhwc and not of_images, prefix)
         self.given = Layout(backbone.is_nhwc, prefix)
-        channels, *self.size = self.taken.as_map(torch.empty(1, *part.takes)).shape[1:]
+        channels, *size = self.taken.as_map(torch.empty(1, *part.takes)).shape[1:]
+        self.size = tuple(size)
         width, *size = self.given.as_map(torch.empty(1, *part.gives)).shape[1:]
         self.factor = max(math.ceil(a / b) for a, b in zip(self.size, size, strict=True))
         self.layer = nn.Conv2d(width, channels * self.factor**2, 3, padding=1)
