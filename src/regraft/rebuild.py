@@ -67,8 +67,8 @@ def frozen(cfg: DictConfig, listing: Any, console: Console, quiet: dict[str, Any
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     backbone = build(cfg.backbone)
-    if (made := Path(cfg.output_dir) / MADE).is_file():
-        backbone.weights = str(made)
+    if cfg.get("pretrain") is not None:
+        backbone.weights = str((Path(cfg.output_dir) / MADE).absolute())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     source = build(cfg.data, cfg.seed)
     augment, balance = build(cfg.augment), build(cfg.balance)

@@ -134,6 +134,15 @@ def test_a_run_is_built_again_with_its_own_weights(tmp_path):
     kept = again.classifier.backbone.net.state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in made.items())
 
+    # Never with others: neither what lies in the folder of a run without the phase, nor, where the
+    # file is gone, what the phase began with.
+    cfg.pretrain = None
+    other = frozen(cfg, listing, Console(quiet=True), QUIET).classifier.backbone.net.state_dict()
+    assert not all(torch.equal(other[name], tensor) for name, tensor in made.items())
+    (tmp_path / "run" / "pretrained.safetensors").unlink()
+    with pytest.raises(RegraftError, match="pretrained.safetensors"):
+        frozen(config_of(tmp_path / "run"), listing, Console(quiet=True), QUIET)
+
 
 @pytest.mark.slow
 def test_weights_that_are_there_are_learned_on_with(tmp_path):
