@@ -165,6 +165,8 @@ def test_a_folder_of_unlabeled_images_but_for_those_that_judge(tmp_path, caplog)
         shutil.copytree(tmp_path / "data" / split, loose / split)
     (loose / "broken.png").write_bytes(b"no image")
     (loose / "notes.txt").write_text("no image either")
+    picture(loose / "@eaDir" / "thumbnail.png", 300)  # what a program has left there
+    picture(loose / ".trash" / "0.png", 301)
     words = ("data=image_folder", f"data.root='{tmp_path / 'data'}'", "data.per_class=1")
     words += (f"pretrain.unlabeled='{tmp_path / 'loose'}'", "pretrain.batch_size=4")
     run_job(tmp_path / "run", *LAYERWISE, *words)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from regraft.data.names import is_ours
 from regraft.data.readable import unreadable
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import EXTENSIONS
@@ -32,7 +33,7 @@ def folder(path: Path, data: Source) -> Source:
     path = path.expanduser()
     if not path.is_dir():
         raise RegraftError(f"{where}: no such folder; give one with images, at any depth")
-    files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in EXTENSIONS and f.is_file()]
+    files = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
     bad = unreadable(files)
     readable = [file for file in files if file not in bad]
     held_out = _held_out(data)
@@ -47,6 +48,12 @@ def folder(path: Path, data: Source) -> Source:
         )
     names = tuple(str(file.relative_to(path)) for file in kept)
     return only(Split(tuple(kept), np.zeros(len(kept), dtype=np.int64), names), path.name)
+
+
+def _is_image(file: Path, home: Path) -> bool:
+    """Whether it is an image of a person's: a program's thumbnail may be one of a test image."""
+    ours = all(map(is_ours, file.relative_to(home).parts))
+    return ours and file.suffix.lower() in EXTENSIONS and file.is_file()
 
 
 def _held_out(data: Source) -> set[bytes]:
