@@ -219,6 +219,24 @@ def test_of_a_large_sweep_each_contender_s_best_by_validation_is_shown_in_full(t
     assert body["data-first"] == "0"
 
 
+def test_of_more_contenders_the_best_are_shown_in_full_and_how_many_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "MOST_FULL", 2)
+    page = read(sweep(tmp_path, strategies=("finetune", "partial", "scratch")))
+    assert page.text.count("Most confident mistakes") == 2
+    assert "Shown in full are 2 jobs" in page.text and "and of those the best 2." in page.text
+
+
+def test_a_choice_is_the_value_that_the_rows_have_spaces_and_all(tmp_path):
+    page = read(sweep(tmp_path, strategies=("finetune", "two  spaces")))
+    values = [option.get("value") for option in page.attributes("option")]
+    assert "two  spaces" in values
+
+
+def test_what_pretraining_took_is_told_also_of_a_job_that_found_the_weights(tmp_path):
+    page = read(job(tmp_path / "0", cost={"wall_s": 2.0, "pretrain_s": 61.5}))
+    assert "seconds of pretraining, by whichever job did it 61.5" in page.text
+
+
 def test_what_is_no_run_is_said_in_one_line(tmp_path):
     with pytest.raises(RegraftError, match="holds no job folders") as caught:
         write.write(tmp_path)

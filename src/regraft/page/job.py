@@ -14,6 +14,7 @@ from regraft.statistics import wilson
 COST = {  # key of result.json → its words, and how it is written
     "wall_s": ("seconds in all", "{:,.1f}"),
     "fit_s": ("seconds of training", "{:,.1f}"),
+    "pretrain_s": ("seconds of pretraining, by whichever job did it", "{:,.1f}"),
     "images_forwarded": ("images sent through the trunk", "{:,.0f}"),
     "params_trained": ("parameters trained", "{:,.0f}"),
     "params_total": ("parameters in all", "{:,.0f}"),

@@ -97,6 +97,7 @@ def page(made: report.Report) -> str:
         told=told,
         first=next((one.number for one in sweep.jobs if one.number in chosen), None),
         full=len(chosen),
+        most_full=MOST_FULL,
         titles={one.number: settings_of(one, sweep) for one in sweep.jobs},
         compared=compared,
         own={
