@@ -227,11 +227,13 @@ def test_runs_without_probabilities_are_refused(tmp_path):
 
 
 def test_when_no_combination_is_better_that_is_said(tmp_path, capsys):
-    """Two copies of one run, and a poor one."""
+    """Two copies of one run, and a poor one; in a terminal of the usual width."""
     sweep(tmp_path, skills=(4.0, -4.0))
     shutil.copytree(tmp_path / "0", tmp_path / "2")
-    show([tmp_path], Console(), where={}, method="all", out=None, soup=False, as_json=False)
-    printed = " ".join(capsys.readouterr().out.split())
+    show([tmp_path], Console(width=80), where={}, method="all", out=None, soup=False, as_json=False)
+    out = capsys.readouterr().out
+    assert "\nbest member alone *" in out and " 95 % interval" in out and " params" in out
+    printed = " ".join(out.split())
     assert (
         "no combination beats the best member alone on the validation images: use run 0" in printed
     )

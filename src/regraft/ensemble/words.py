@@ -7,7 +7,8 @@ from regraft.ensemble.members import Member
 from regraft.escaping import printable
 
 ALONE = "best member alone"
-TRIED = ("combination", "members", "val acc", "val loss", "test acc", "95 % interval", "parameters")
+# With the longest name and its star, they fit a terminal of 80 columns.
+TRIED = ("combination", "runs", "val acc", "val loss", "test acc", "95 % interval", "params")
 USED = (
     *("run", "weight", "val acc", "without", "val loss", "without", "test acc", "settings"),
     *("parameters", "training"),
