@@ -412,6 +412,7 @@ def test_kinds_of_initial_weights_compete_by_their_names(tmp_path):
     made = report(sweep_of_weights(tmp_path))
     text = (tmp_path / "sweep.md").read_text()
     assert made.sweep.contender == "initial weights"
+    assert read_sweep(tmp_path, by=["pretrain"]).contender == "initial weights"
     assert "| initial weights | test acc |" in text
     assert "## data.per_class=2: digits" in text and "## data.per_class=20: digits" in text
     assert "| layerwise | 0.610 |" in text and "| random | 0.710 |" in text

@@ -98,7 +98,7 @@ class Sweep:
         contenders = self.by or contenders_of(self.swept)
         if len(contenders) > 1:
             return "setting"
-        return INITIAL if contenders == ["pretrain"] else contenders[0]
+        return INITIAL if contenders[0] == "pretrain" else contenders[0]
 
     @property
     def seeds(self) -> list[int]:
