@@ -120,6 +120,7 @@ class Reader:
                 yield
             finally:
                 trust.users.cache_clear()
+                searchpath._for_this_call.clear()
                 for name in {*sys.modules} - known:  # what lies in the folder
                     if str(self.folder) in str(getattr(sys.modules[name], "__file__", "")):
                         del sys.modules[name]

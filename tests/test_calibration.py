@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
+from scipy.stats import binomtest
 
 from regraft import calibration
 from regraft.calibration import Calibration
@@ -56,14 +57,31 @@ def test_probabilities_of_zero_and_one_are_taken():
 @settings(deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=9
+        st.tuples(st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.sampled_from([True] * 6 + [False])),
+        min_size=1,
+        max_size=40,
     ),
     st.sampled_from([0.5, 0.75, 0.9]),
 )
 def test_the_threshold_is_the_lowest_that_does(images, precision):
     confidence, right = (np.array(column) for column in zip(*images, strict=True))
-    enough = [t for t in np.unique(confidence) if right[confidence >= t].mean() >= precision]
+
+    def at_least(said):
+        test = binomtest(int(said.sum()), len(said), alternative="greater")
+        return test.proportion_ci(calibration.SURE, method="exact").low
+
+    enough = [t for t in np.unique(confidence) if at_least(right[confidence >= t]) >= precision]
     assert calibration.threshold(confidence, right, precision) == (enough[0] if enough else None)
+
+
+def test_what_is_promised_is_kept_in_nine_of_ten_networks():
+    rng, broken = np.random.default_rng(0), 0
+    for _ in range(200):
+        sure = rng.beta(6, 0.7, (2, 4000))  # as often right as it is sure
+        right = rng.random(200) < sure[0, :200]
+        found = calibration.threshold(sure[0, :200], right, 0.95)
+        broken += found is not None and sure[1][sure[1] >= found].mean() < 0.95
+    assert 0 < broken < 30
 
 
 def test_who_abstains_and_what_is_left():
@@ -96,6 +114,6 @@ def test_the_report_says_what_the_threshold_does_on_both_splits():
     told = calibration.report(fitted, val, test)
     assert told["threshold"] == fitted.threshold and told["precision"] == 0.9
     assert told["val"]["precision"] >= 0.9
-    assert told["test"]["precision"] == pytest.approx(0.9, abs=0.03)
+    assert 0.9 < told["test"]["precision"] < 0.95
     assert 0 < told["test"]["coverage"] < 1
     assert sum(images for images, *_ in told["before"]) == 2000

@@ -41,13 +41,13 @@ def chosen(folder, precision=None, threshold=None):
 
 def test_a_wanted_precision_is_reached_on_the_validation_images(predicted):
     folder, shares, labels, stored = predicted
-    found = chosen(folder, precision=0.95)
+    found = chosen(folder, precision=0.8)
     calibrated = stored.apply(shares)
     right = calibrated.argmax(1) == labels
-    assert found.threshold == pytest.approx(threshold(calibrated.max(1), right, 0.95), abs=1e-5)
-    assert (found.temperature, found.precision) == (stored.temperature, 0.95)
+    assert found.threshold == pytest.approx(threshold(calibrated.max(1), right, 0.8), abs=1e-5)
+    assert (found.temperature, found.precision) == (stored.temperature, 0.8)
     kept = calibrated.max(1) >= found.threshold - 1e-5
-    assert right[kept].mean() >= 0.95
+    assert right[kept].mean() >= 0.8
     assert 0 < kept.sum() < 60
 
 
@@ -100,7 +100,7 @@ def test_predictions_of_another_network_are_refused(predicted):
 def test_the_run_is_found_from_inside_its_folder(predicted, monkeypatch):
     folder, *_ = predicted
     monkeypatch.chdir(folder / "checkpoints")
-    assert chosen(Path("best.ckpt"), precision=0.95).precision == 0.95
+    assert chosen(Path("best.ckpt"), precision=0.8).precision == 0.8
 
 
 def test_no_number_is_no_threshold(predicted):

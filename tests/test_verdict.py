@@ -36,7 +36,7 @@ class Told:
 
 def test_the_calibration_is_recorded_and_given_back_to_be_kept():
     probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
-    split = (probabilities, torch.tensor([0, 1, 1, 0]))
+    split = (probabilities.repeat(20, 1), torch.tensor([0, 1, 1, 0]).repeat(20))
     kept = verdict.calibrate(told := Told(), Wanted(precision=0.7), split, split)
     assert kept.keys() == {"temperature", "threshold", "precision"}
     assert told.result["calibration"]["test"]["precision"] >= 0.7

@@ -12,8 +12,10 @@ import numpy as np
 from annotated_types import Gt, Lt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from scipy.stats import beta
 
 BINS = 15
+SURE = 0.9  # that a wanted precision holds for images like those of validation
 _COLDEST, _HOTTEST = 0.01, 100.0
 _TINY = float(np.finfo(np.float32).tiny)  # what a probability of 0 in a float32 may have been
 
@@ -80,17 +82,34 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def threshold(confidence: np.ndarray, right: np.ndarray, precision: float) -> float | None:
-    """The lowest confidence from which on the wanted share of images is told right.
+    """The lowest confidence from which on the wanted share of images like these is told right.
 
-    `confidence` (N,) and whether each is `right`, bool (N,). Images of one confidence are in or
-    out together. None if no threshold reaches the precision.
+    `confidence` (N,) and whether each is `right`, bool (N,). What counts is not the share among
+    these images, which the choice flatters, but what it is at least, at the level SURE (Clopper
+    and Pearson 1934; Geifman and El-Yaniv 2017, Selective classification for deep neural networks).
+    Images of one confidence are in or out together. None if no threshold reaches the precision.
     """
     order = np.argsort(-confidence, kind="stable")
     sure = confidence[order]
-    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    share = at_least(np.cumsum(right[order]), np.arange(1, len(order) + 1))
     last = np.append(sure[1:] != sure[:-1], True)  # of those that are equally sure
     enough = np.flatnonzero(last & (share >= precision))
     return float(sure[enough[-1]]) if len(enough) else None
+
+
+def at_least(right: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """What share is right at least, at the level SURE, where so many of so many images (N,) are."""
+    share: np.ndarray = beta.ppf(1 - SURE, right, images - right + 1)
+    return np.where(right > 0, share, 0.0)
+
+
+def unreached(precision: float, images: int) -> str:
+    """What to say where no threshold reaches a precision on so many validation images."""
+    fewest = math.ceil(math.log(1 - SURE) / math.log(precision))
+    return (
+        f"no threshold reaches it on the {images} validation images, at a level of {SURE:.0%}; "
+        f"even without a mistake it takes {fewest} of them: ask for less, or validate on more"
+    )
 
 
 def kept(calibration: Calibration, calibrated: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

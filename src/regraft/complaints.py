@@ -282,11 +282,22 @@ def _nearest(key: str, folders: list[Path]) -> str:
         some, more = owners[key][:4], len(owners[key]) - 4
         listed = " or ".join(some) + (f" or {more} more" if more > 0 else "")
         return f" in what is chosen; it belongs to {listed}"
-    if hint := did_you_mean(key, owners):
-        return hint
     last = key.rpartition(".")[2]
     same = [known for known in owners if known.rpartition(".")[2] == last]
-    return f"; did you mean '{same[0]}'?" if same else ""
+    usual = _usual()
+    there = [known for known in same if not usual.isdisjoint(owners[known])]
+    hint = did_you_mean(key, owners)
+    if any(f"'{known}'" in hint for known in {*same} - {*there}) and there:
+        hint = ""  # a key of an option that few choose, and another has the same word
+    return hint or (f"; did you mean '{(there or same)[0]}'?" if same else "")
+
+
+def _usual() -> set[str]:
+    """The files that a job is made of by default, as group=option."""
+    defaults = OmegaConf.load(conf_folder() / "config.yaml").defaults
+    chosen = (entry for entry in defaults if isinstance(entry, DictConfig))
+    named = {f"{group!s}={name}" for entry in chosen for group, name in entry.items()}
+    return named | {f"{conf_folder().name}=config"}
 
 
 def _keys_in(path: Path, folder: Path) -> Iterator[str]:

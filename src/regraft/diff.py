@@ -12,6 +12,7 @@ from rich.text import Text
 
 from regraft.errors import RegraftError
 from regraft.jobs import from_hydra, is_job, load_result
+from regraft.masking import masked
 
 # The parts of result.json, by section; the others are said by these or differ always.
 PARTS = {
@@ -100,7 +101,7 @@ def _config(folder: Path, record: Mapping[str, Any]) -> Values:
         except Exception:  # of a run that was stopped while it wrote it, or before
             continue
         place = str(settings.pop("output_dir", "")) if isinstance(settings, dict) else ""
-        values = dict(_flat(settings))
+        values = dict(_flat(masked(settings)))  # Hydra's own copy holds what was typed
         if place:
             values = {
                 key: v.replace(place, "${output_dir}") if isinstance(v, str) else v

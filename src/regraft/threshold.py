@@ -35,10 +35,8 @@ def chosen(
     calibrated = stored.apply(val.probabilities)
     found = calibration.threshold(calibrated.max(1), calibrated.argmax(1) == val.true, precision)
     if found is None:
-        raise RegraftError(
-            f"--precision {precision:g}: no threshold reaches it on the {len(val.true)} validation "
-            "images; ask for less"
-        )
+        why = calibration.unreached(precision, len(val.true))
+        raise RegraftError(f"--precision {precision:g}: {why}")
     return replace(stored, threshold=found, precision=precision)
 
 

@@ -51,9 +51,6 @@ def calibrate(
     record.add(calibration=told)
     record.add(metrics={"test/ece_calibrated": round(calibration.error(told["after"]), 6)})
     if found.precision is not None and found.threshold is None:
-        log.warning(
-            "calibration.precision=%s: no threshold reaches it on the validation images, so none "
-            "is set; ask for less",
-            found.precision,
-        )
+        why = calibration.unreached(found.precision, len(val[1]))
+        log.warning("calibration.precision=%s: %s; none is set", found.precision, why)
     return vars(found)

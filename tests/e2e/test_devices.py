@@ -65,7 +65,14 @@ def test_one_process_records_and_the_other_is_silent(job):
     assert done.stdout.count("accuracy") == 1
     assert {path.name for path in run.iterdir()} == {
         *(".hydra", ".lock", "checkpoints", "config.yaml", "confusion_matrix.png", "curves.png"),
-        *("metrics.csv", "plan.txt", "predictions.csv", "reliability.png", "result.json"),
+        *(
+            "metrics.csv",
+            "mistakes.json",
+            "plan.txt",
+            "predictions.csv",
+            "reliability.png",
+            "result.json",
+        ),
         *("train.log", "wandb"),
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
