@@ -118,12 +118,16 @@ def file_lock(path: Path) -> FileLock:
     return FileLock(path, fallback_to_soft=False)
 
 
-def make_whole(folder: Path, fill: Callable[[Path], Path]) -> None:
+def make_whole(
+    folder: Path,
+    fill: Callable[[Path], Path],
+    is_whole: Callable[[Path], bool] = lambda folder: True,
+) -> None:
     """Make a folder, once for all processes that want it: it is there whole or not at all.
 
     `fill` is given an empty folder beside it and returns what of that is to become it; the rest is
-    removed, and all of it if `fill` raises. Raises OSError, and NotImplementedError where the file
-    system has no locks.
+    removed, and all of it if `fill` raises. A folder that `is_whole` says is damaged is made anew.
+    Raises OSError, and NotImplementedError where the file system has no locks.
     """
     unfinished = folder.with_name(f".{folder.name}.part")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +138,9 @@ def make_whole(folder: Path, fill: Callable[[Path], Path]) -> None:
         _log.info("waiting for another process to make %s", folder)
         lock.acquire()
     try:
+        if folder.is_dir() and not is_whole(folder):
+            _log.warning("%s: what is damaged is removed and made again", folder)
+            shutil.rmtree(folder)
         if not folder.is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
             unfinished.mkdir()

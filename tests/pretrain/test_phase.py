@@ -232,6 +232,29 @@ def test_memory_that_runs_out_names_the_key(tmp_path, monkeypatch):
     assert not [*(tmp_path / "cache" / "pretrained").glob("[0-9a-f]*")]
 
 
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "no such image"), NotImplementedError("op")]
+)
+def test_an_error_of_the_learning_is_none_of_the_cache(error, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("regraft.pretrain.layerwise.Layerwise.learn", fail)
+    with pytest.raises(type(error)) as raised:
+        run_job(tmp_path / "run", *LAYERWISE)
+    assert raised.value is error
+    assert not [*(tmp_path / "cache" / "pretrained").glob("[0-9a-f]*")]
+
+
+def test_weights_that_cannot_be_kept_name_the_variable(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("regraft.pretrain.layerwise.Layerwise.learn", lambda *_: [])
+    monkeypatch.setattr("regraft.card.write", fail)
+    refused("cannot be kept .*No space.*; set REGRAFT_CACHE", tmp_path / "run", *LAYERWISE)
+
+
 def test_options_without_a_phase_are_nothing_but_weights(tmp_path):
     plain = composed(tmp_path / "plain")
     assert composed(tmp_path / "none", "pretrain=none") == plain

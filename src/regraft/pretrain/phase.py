@@ -6,7 +6,6 @@ make them once, and put into the run's folder, where `backbone.weights=` of othe
 
 import copy
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,13 +132,14 @@ def _made(
     if card.read(own).get("key") == name and card.is_intact(own):
         return own, True  # of this run before it was stopped
     folder, learned = cache_folder() / "pretrained" / name, False
+    task = Task(network, images, caching, device, partial(watched, console))
 
     def fill(unfinished: Path) -> Path:
         nonlocal learned
         learned = True
-        task = Task(network, images, caching, device, partial(watched, console))
-        images.keep_decoded(caching.store, task.watch, ["train"])
-        history = _learned(method, task)
+        with _passing():
+            images.keep_decoded(caching.store, task.watch, ["train"])
+            history = _learned(method, task)
         card.write(
             unfinished / FILE,
             network.net.state_dict(),
@@ -148,10 +148,7 @@ def _made(
         return unfinished
 
     with _complaining(folder):
-        if folder.is_dir() and not card.is_intact(folder / FILE):
-            _log.warning("%s: damaged weights are removed and made again", folder)
-            shutil.rmtree(folder)
-        make_whole(folder, fill)
+        make_whole(folder, fill, lambda kept: card.is_intact(kept / FILE))
     return folder / FILE, not learned
 
 
@@ -190,10 +187,26 @@ def everything(cfg: DictConfig) -> Source:
     return source
 
 
+class _LearningError(Exception):
+    """Carries an error past those of the cache."""
+
+
 @contextmanager
-def _complaining(folder: Path) -> Iterator[None]:
+def _passing() -> Iterator[None]:
     try:
         yield
+    except (OSError, NotImplementedError) as error:
+        raise _LearningError from error
+
+
+@contextmanager
+def _complaining(folder: Path) -> Iterator[None]:
+    """What goes wrong with the cache is said in one line; an error of the learning stays as is."""
+    try:
+        yield
+    except _LearningError as error:
+        assert error.__cause__
+        raise error.__cause__ from error.__cause__.__cause__
     except (OSError, NotImplementedError) as error:
         raise RegraftError(
             f"{folder}: the pretrained weights cannot be kept ({error}); set REGRAFT_CACHE to "
