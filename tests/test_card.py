@@ -51,17 +51,22 @@ def test_whoever_may_read_the_card_may_read_the_weights(written):
     assert written.stat().st_mode == card.beside(written).stat().st_mode
 
 
-def test_a_copy_has_its_card_and_replaces_what_is_there(written, tmp_path):
+@pytest.mark.parametrize("share", [True, False])
+def test_a_copy_has_its_card_and_replaces_what_is_there(share, written, tmp_path):
     other = tmp_path / "run" / "pretrained.safetensors"
     other.parent.mkdir()
     other.write_bytes(b"before")
-    card.copy(written, other)
+    card.copy(written, other, share=share)
     assert card.is_intact(other)
     assert card.read(other) == card.read(written)
     assert sorted(path.name for path in other.parent.iterdir()) == [
         "pretrained.json",
         "pretrained.safetensors",
     ]
+    if not share:
+        for path in other.parent.iterdir():
+            path.write_bytes(b"overwritten")
+        assert card.is_intact(written)
 
 
 def test_weights_are_read_with_their_card(written, caplog):

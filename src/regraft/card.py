@@ -61,11 +61,17 @@ def is_intact(weights: Path) -> bool:
         return False
 
 
-def copy(weights: Path, to: Path) -> None:
-    """Put a weights file and its card into another place, sharing the disk's room if it can."""
+def copy(weights: Path, to: Path, *, share: bool) -> None:
+    """Put a weights file and its card into another place; to `share` the disk's room if it can."""
     for source, target in ((weights, to), (beside(weights), beside(to))):
         with whole(target) as unfinished:
-            try:
-                os.link(source, unfinished)
-            except OSError:
+            if not (share and _linked(source, unfinished)):
                 shutil.copyfile(source, unfinished)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True

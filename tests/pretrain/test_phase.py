@@ -145,6 +145,19 @@ def test_a_run_is_built_again_with_its_own_weights(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_never_shares_a_file_with_the_package(tmp_path, monkeypatch):
+    """Whoever overwrites the run's would damage the package's."""
+
+    def link(*_):
+        raise AssertionError("linked")
+
+    monkeypatch.setattr("os.link", link)
+    words = [word for word in FAST if word != "backbone=sigmoid_mlp"]
+    run_job(tmp_path / "run", *words, "pretrain=fractals", "backbone.size=32")
+    assert card.is_intact(tmp_path / "run" / "pretrained.safetensors")
+
+
+@pytest.mark.slow
 def test_weights_that_are_there_are_learned_on_with(tmp_path):
     words = [word for word in LAYERWISE if word != "backbone=sigmoid_mlp"]
     run_job(tmp_path / "run", *words, "backbone.size=32", "pretrain.start=weights")

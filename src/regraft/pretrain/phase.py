@@ -62,7 +62,7 @@ def first(
         made, hit = (found, True) if found else _made(cfg, method, backbone, record, console)
     own = record.job.folder / MADE
     if made != own:
-        card.copy(made, own)
+        card.copy(made, own, share=not found)  # never with an installed package
     backbone.weights = str(own.absolute())
     known = card.read(own)
     seconds = round(time.perf_counter() - started, 3)
