@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from regraft.cli import app
 from regraft.fingerprint import key
-from regraft.paths import features_folder
+from regraft.paths import features_folder, file_lock
 from regraft.store import Store
 
 ROWS = np.zeros((1200, 1000), np.float16)
@@ -102,6 +102,52 @@ def test_pruning_removes_what_it_is_told_and_says_how_much(two, words, left):
     assert f"removed {gone} {'entry' if gone == 1 else 'entries'}, " in done.stdout
     assert str(two.root) in done.stdout
     assert {entry.key for entry in two.entries()} == {key(name=name) for name in left}
+
+
+@pytest.fixture
+def weights(folder: Path) -> Path:
+    """Pretrained weights used 20 days ago, and what a killed job has left of others."""
+    made = folder / "pretrained" / key(name="weights")
+    made.mkdir(parents=True)
+    (made / "trunk.safetensors").write_bytes(bytes(1_000_000))
+    (made / "trunk.json").touch()
+    then = time.time() - 20 * 24 * 3600
+    for path in made.iterdir():
+        os.utime(path, (then, then))
+    (made.parent / f".{key(name='killed')}.part").mkdir()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["--older-than", "30d"], ["pets", "weights"]),
+        (["--older-than", "10d"], ["pets"]),
+        (["--max-gb", "0.0035"], ["pets", "weights"]),
+        (["--max-gb", "0.003"], ["pets"]),
+        (["--all"], []),
+    ],
+    ids=" ".join,
+)
+def test_pretrained_weights_are_removed_as_features_are(two, weights, words, left):
+    done = regraft("prune", *words)
+    found = [entry.key for entry in two.entries()]
+    found += [path.name for path in weights.parent.iterdir() if path.is_dir()]
+
+    assert done.exit_code == 0
+    assert sorted(found) == sorted(key(name=name) for name in left)
+    gone = "1 entry, 0 bytes" if "weights" in left else "2 entries, 1.0 MB"
+    assert f"removed {gone} of pretrained weights; left: " in done.stdout
+
+
+def test_weights_that_a_job_is_making_stay(weights):
+    part = weights.parent / f".{key(name='killed')}.part"
+    with file_lock(weights.parent / f".{key(name='killed')}.lock"):
+        regraft("prune", "--all")
+        assert part.is_dir()
+    assert not weights.exists()
+    regraft("prune", "--all")
+    assert not part.exists()
 
 
 @pytest.mark.parametrize(

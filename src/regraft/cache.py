@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from regraft.entry import Entry
+from regraft.entry import Entry, describe
 from regraft.errors import RegraftError
-from regraft.paths import cache_folder, features_folder
-from regraft.store import Store
+from regraft.paths import cache_folder, features_folder, file_lock, weights_folder
+from regraft.store import Store, pruned
 
 _ABOUT = ("backbone", "stages", "data", "views")
 _COLUMNS: dict[str, Any] = {
@@ -25,6 +26,7 @@ _COLUMNS: dict[str, Any] = {
     "size": "right",
     "unused for": "right",
 }
+_WEIGHTS = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
 _SECONDS = {"w": 7 * 24 * 3600, "d": 24 * 3600, "h": 3600, "m": 60}
 
 
@@ -47,13 +49,13 @@ def show(console: Console) -> None:
     _say(console, line)
     if fractals := _size(cache_folder() / "fractals"):
         _say(console, f"{decimal(fractals)} of rendered images in {cache_folder() / 'fractals'}")
-    made = cache_folder() / "pretrained"
-    if weights := _size(made):
-        _say(console, f"{decimal(weights)} of pretrained weights in {made}")
+    if weights := _size(weights_folder()):
+        _say(console, f"{decimal(weights)} of pretrained weights in {weights_folder()}")
 
 
 def prune(console: Console, *, older_than: str | None, max_gb: str | None) -> None:
-    """Remove features unused for an age such as 30d, and then what exceeds so many GB (10^9 bytes).
+    """Remove features and pretrained weights unused for an age such as 30d, and then what of both
+    exceeds so many GB (10^9 bytes), the least recently used first.
 
     Raises RegraftError unless it is told one of them, in words that it understands.
     """
@@ -61,11 +63,39 @@ def prune(console: Console, *, older_than: str | None, max_gb: str | None) -> No
         raise RegraftError("say what to remove: --older-than 30d, --max-gb 5 or --all")
     _refuse_a_file()
     store = Store(features_folder())
-    removed = store.prune(
+    weights = _weights()
+    removed = pruned(
+        [*store.entries(), *weights],
+        lambda entry: _remove(entry) if entry in weights else store.remove(entry),
         unused_since=None if older_than is None else time.time() - _age(older_than),
         max_bytes=None if max_gb is None else _bytes(max_gb),
     )
-    _say(console, f"removed {_count(removed)}; left: {_count(store.entries())} in {store.root}")
+    features = [entry for entry in removed if entry not in weights]
+    _say(console, f"removed {_count(features)}; left: {_count(store.entries())} in {store.root}")
+    if weights:
+        gone, left = _count([e for e in removed if e in weights]), _count(_weights())
+        where = weights_folder()
+        _say(console, f"removed {gone} of pretrained weights; left: {left} in {where}")
+
+
+def _weights() -> list[Entry]:
+    """Pretrained weights (pretrain/phase.py), and what is left of such as were not finished."""
+    try:
+        folders = [path for path in weights_folder().iterdir() if _WEIGHTS.fullmatch(path.name)]
+    except OSError:
+        return []
+    return [entry for folder in folders if (entry := describe(folder))]
+
+
+def _remove(weights: Entry) -> bool:
+    """Whether they could be removed; what a job is making is left (paths.make_whole)."""
+    name = weights.folder.name.removeprefix(".").removesuffix(".part")
+    try:
+        with file_lock(weights.folder.with_name(f".{name}.lock")).acquire(blocking=False):
+            shutil.rmtree(weights.folder)
+    except (OSError, NotImplementedError):  # a Timeout is one
+        return False
+    return True
 
 
 def _refuse_a_file() -> None:

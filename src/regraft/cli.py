@@ -180,7 +180,7 @@ def prune(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> None:
-    """Remove features, and say how much that freed. What a running job writes stays."""
+    """Remove features and pretrained weights, but not what a running job writes; how much it is."""
     from rich.console import Console
 
     from regraft import cache

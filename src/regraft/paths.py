@@ -27,6 +27,11 @@ def features_folder() -> Path:
     return cache_folder() / "features"
 
 
+def weights_folder() -> Path:
+    """Where weights that jobs have made for themselves are stored."""
+    return cache_folder() / "pretrained"
+
+
 def shown(folder: Path) -> str:
     """A folder as one would type it here."""
     inside = folder.is_absolute() and folder.is_relative_to(Path.cwd())

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,7 @@ class Store:
             folders = [path for path in self.root.iterdir() if _FOLDER.fullmatch(path.name)]
         except OSError:
             return []
-        found = [entry for folder in folders if (entry := describe(folder))]
-        return sorted(found, key=lambda entry: (entry.finished, entry.used))
+        return in_order(entry for folder in folders if (entry := describe(folder)))
 
     def prune(
         self, *, max_bytes: int | None = None, unused_since: float | None = None
@@ -121,16 +120,7 @@ class Store:
         What is being written stays. A process of this machine that has an array open can go on
         reading it; over a network file system it may lose it.
         """
-        removed = []
-        entries = self.entries()
-        total = sum(entry.bytes for entry in entries)
-        for entry in entries:
-            old = unused_since is not None and entry.used < unused_since
-            much = max_bytes is not None and total > max_bytes
-            if (old or much or not entry.finished) and self._remove(entry):
-                removed.append(entry)
-                total -= entry.bytes
-        return removed
+        return pruned(self.entries(), self.remove, max_bytes=max_bytes, unused_since=unused_since)
 
     def _folder(self, key: str) -> Path:
         if not re.fullmatch(_KEY, key):
@@ -186,7 +176,7 @@ class Store:
         if sum(entry.bytes for entry in self.entries()) > self.max_bytes - nbytes:
             raise NotStoredError(f"{self._too_small(nbytes)} beside what is in use")
 
-    def _remove(self, entry: Entry) -> bool:
+    def remove(self, entry: Entry) -> bool:
         """Whether it could be removed; what is being written is left."""
         try:
             with self._lock(entry.key, wait=False) as own:
@@ -227,6 +217,31 @@ class Store:
     def _too_small(self, nbytes: int) -> str:
         budget = decimal(self.max_bytes or 0)
         return f"{self.root}: a budget of {budget} is too small for {decimal(nbytes)}"
+
+
+def pruned(
+    entries: Iterable[Entry],
+    remove: Callable[[Entry], bool],
+    *,
+    max_bytes: int | None,
+    unused_since: float | None,
+) -> list[Entry]:
+    """What was removed of entries: see `Store.prune`."""
+    removed = []
+    ordered = in_order(entries)
+    total = sum(entry.bytes for entry in ordered)
+    for entry in ordered:
+        old = unused_since is not None and entry.used < unused_since
+        much = max_bytes is not None and total > max_bytes
+        if (old or much or not entry.finished) and remove(entry):
+            removed.append(entry)
+            total -= entry.bytes
+    return removed
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """What is unfinished, then the others, last used last."""
+    return sorted(entries, key=lambda entry: (entry.finished, entry.used))
 
 
 def _acquire(lock: FileLock, notice: str, wait: bool) -> bool:

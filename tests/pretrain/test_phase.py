@@ -1,6 +1,7 @@
 """The phase before a training with labels, as a job has it."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -73,7 +74,10 @@ def test_a_job_makes_its_weights_once_and_another_takes_them(tmp_path, capsys):
 
     # A second job, with other labels, another head and other steps, has it from the cache; and
     # since no random number depends on that, the same job again ends with the same numbers.
+    (kept,) = (tmp_path / "cache" / "pretrained").glob("*/trunk.json")
+    os.utime(kept, (0, 0))
     run_job(tmp_path / "second", *LAYERWISE, "data.per_class=3", "head=linear")
+    assert kept.stat().st_mtime > 0  # it is in use
     assert result(tmp_path / "second")["pretrain"]["cache"] == "hit"
     assert result(tmp_path / "second")["weights"]["sha256"] == known["sha256"]
     run_job(tmp_path / "again", *LAYERWISE)

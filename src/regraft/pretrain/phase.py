@@ -6,9 +6,10 @@ make them once, and put into the run's folder, where `backbone.weights=` of othe
 
 import copy
 import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from importlib import metadata
@@ -31,7 +32,7 @@ from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.faults import is_out_of_memory
 from regraft.fingerprint import key
-from regraft.paths import cache_folder, make_whole
+from regraft.paths import make_whole, weights_folder
 from regraft.plan import Plan
 from regraft.pretrain.method import Learned, Method, Task
 from regraft.progress import watched
@@ -131,7 +132,7 @@ def _made(
     own = record.job.folder / MADE
     if card.read(own).get("key") == name and card.is_intact(own):
         return own, True  # of this run before it was stopped
-    folder, learned = cache_folder() / "pretrained" / name, False
+    folder, learned = weights_folder() / name, False
     task = Task(network, images, caching, device, partial(watched, console))
 
     def fill(unfinished: Path) -> Path:
@@ -149,6 +150,8 @@ def _made(
 
     with _complaining(folder):
         make_whole(folder, fill, lambda kept: card.is_intact(kept / FILE))
+    with suppress(OSError):  # somebody else's, or on a disk that is mounted read-only
+        os.utime(card.beside(folder / FILE))  # for `regraft cache prune`
     return folder / FILE, not learned
 
 
