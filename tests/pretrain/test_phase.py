@@ -191,6 +191,16 @@ def test_a_folder_of_unlabeled_images_but_for_those_that_judge(tmp_path, caplog)
     assert (known["data"]["name"], known["data"]["images"]) == ("loose", 7 + 6)
     assert "1 images cannot be read" in caplog.text
     assert "8 images are validation or test images" in caplog.text
+    assert "is no files" not in caplog.text
+
+
+@pytest.mark.slow
+def test_data_that_is_no_files_cannot_be_compared_with_a_folder(tmp_path, caplog):
+    for number in range(4):
+        picture(tmp_path / "loose" / f"{number}.png", number)
+    words = (f"pretrain.unlabeled='{tmp_path / 'loose'}'", "pretrain.batch_size=2")
+    run_job(tmp_path / "run", *LAYERWISE, *words)
+    assert caplog.text.count("digits is no files, so that validation and test images") == 1
 
 
 def picture(path, value):

@@ -26,8 +26,8 @@ def only(split: Split, name: str) -> Source:
 def folder(path: Path, data: Source) -> Source:
     """All images at any depth of a folder, but those that the data validates or tests on.
 
-    What cannot be read is left out, too, and both is said in the log. Raises RegraftError where
-    fewer than two images are left.
+    What cannot be read is left out, too, and both is said in the log; so is where the data has no
+    files to compare with. Raises RegraftError where fewer than two images are left.
     """
     where = f"pretrain.unlabeled={path}"
     path = path.expanduser()
@@ -36,6 +36,13 @@ def folder(path: Path, data: Source) -> Source:
     files = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
     bad = unreadable(files)
     readable = [file for file in files if file not in bad]
+    if any(isinstance(split.images, np.ndarray) and len(split) for split in (data.val, data.test)):
+        _log.warning(
+            "%s: %s is no files, so that validation and test images of it cannot be found among "
+            "these: give a folder without them",
+            where,
+            data.name,
+        )
     held_out = _held_out(data)
     own = [held_out.isdisjoint([digest]) for digest in digests(readable)] if held_out else None
     kept = [f for f, keep in zip(readable, own, strict=True) if keep] if own else readable
