@@ -133,13 +133,16 @@ def ensemble(
         bool, typer.Option("--soup", help="Also average the weights of runs with the same start.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
+    trust: Trust = None,
 ) -> None:
     """Combine finished runs from what they have predicted, chosen on their validation images."""
     from rich.console import Console
 
     from regraft.ensemble.show import show
     from regraft.selection import parse
+    from regraft.trust import add
 
+    add(trust or [])
     with one_line_errors():
         chosen = parse(where or [])
         show(

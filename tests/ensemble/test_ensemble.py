@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pictures import pixels
 from rich.console import Console
 
-from regraft import predictions
+from regraft import predictions, trust
 from regraft.cli import main
 from regraft.ensemble import files
 from regraft.ensemble.choose import combine, differ
@@ -380,3 +380,19 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         1,
         "error: --where seed: give KEY=VALUE, as in --where strategy=finetune\n",
     )
+
+
+def test_a_package_is_trusted_as_in_training(monkeypatch):
+    """A soup builds the networks of its runs."""
+    monkeypatch.setenv(trust.TRUST, "")
+    trust.users.cache_clear()
+    seen = []
+    monkeypatch.setattr("regraft.ensemble.show.show", lambda *_, **__: seen.append(trust.users()))
+    monkeypatch.setattr("sys.argv", ["regraft", "ensemble", "x", "--soup", "--trust=their_heads"])
+    try:
+        with pytest.raises(SystemExit) as end:
+            main()
+    finally:
+        monkeypatch.undo()
+        trust.users.cache_clear()
+    assert (end.value.code or 0, seen) == (0, [("their_heads.",)])
