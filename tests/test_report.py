@@ -10,7 +10,8 @@ from rich.console import Console
 
 from regraft.comparison import read_sweep
 from regraft.errors import RegraftError
-from regraft.report import report, show
+from regraft.jobs import read_jobs
+from regraft.report import costs_of, line, report, show
 from regraft.statistics import compare
 
 BOOK = {
@@ -359,6 +360,27 @@ def test_quadrants_of_two_backbones_are_two_pictures(tmp_path):
         add(tmp_path, number, 0.5, overrides=[f"backbone={backbone}"], **place)
     names = [path.name for path in report(tmp_path).files]
     assert names == ["sweep.csv", "sweep.md", "quadrants.png", "quadrants-2.png", "pareto.png"]
+
+
+def test_seconds_do_not_tell_which_job_made_the_pretrained_weights(tmp_path):
+    for number, (wall, phase) in enumerate([(70.0, 62.0), (8.5, 0.5)]):
+        cost = {"wall_s": wall, "pretrain_s": 60.0, "params_trained": 1000}
+        words = [f"head.width={number}"]
+        add(tmp_path, number, 0.8, overrides=words, cost=cost, pretrain={"seconds": phase})
+    add(tmp_path, 2, 0.7, overrides=["head.width=2"])
+    made = report(tmp_path)
+    (cell,) = made.sweep.cells
+    assert sorted(costs_of(row)["wall_s"] for row in cell.rows) == [2.0, 68.0, 68.0]
+    assert sorted(line(cell, row)[4].plain for row in cell.rows) == ["2.0", "68.0", "68.0"]
+    assert (tmp_path / "sweep.md").read_text().count("| 68.0 |") == 2
+    assert [row["cost/wall_s"] for row in rows_of(tmp_path)] == ["70.0", "8.5", "2.0"]
+
+
+@pytest.mark.parametrize("pretrain", [None, 1, {}, {"seconds": "x"}])
+def test_seconds_without_a_known_phase_are_those_of_the_job(pretrain, tmp_path):
+    cost = {"wall_s": 9.0, "pretrain_s": 60.0}
+    add(tmp_path, 0, 0.8, cost=cost, pretrain=pretrain)
+    assert read_jobs(tmp_path)[0].compared == cost
 
 
 def test_settings_seed_metrics_cost_and_data_are_columns(tmp_path):

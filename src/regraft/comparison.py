@@ -42,7 +42,7 @@ class Row:
         return [f"{words} (seed {', '.join(seeds)})" for words, seeds in said.items()]
 
     def mean(self, part: str, key: str) -> float | None:
-        """The mean over the counted jobs of a number in their `cost` or `data`."""
+        """The mean over the counted jobs of a number in `compared`, `cost` or `data`."""
         values = [getattr(job, part).get(key) for job in self.counted]
         numbers = [value for value in values if isinstance(value, int | float)]
         return math.fsum(numbers) / len(numbers) if numbers else None

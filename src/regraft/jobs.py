@@ -49,6 +49,17 @@ class Job:
     advice: Mapping[str, Any] = field(default_factory=dict)  # of strategy=auto
     scores: Mapping[str, Any] = field(default_factory=dict)  # of the features, by strategy=probe
     backbone: str | None = None  # timm's name
+    pretrain: Mapping[str, Any] = field(default_factory=dict)  # of pretrain=
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """`cost`, whose seconds have in them what making pretrained weights took, but not what this
+        job's phase did: it found them, or waited, where another job of the sweep came first."""
+        of = (self.cost.get("wall_s"), self.cost.get("pretrain_s"), self.pretrain.get("seconds"))
+        if len(known := [number for number in of if isinstance(number, int | float)]) < len(of):
+            return dict(self.cost)
+        wall, making, phase = known
+        return {**self.cost, "wall_s": max(wall - phase, 0) + making}
 
     @property
     def repeat(self) -> Repeat | None:
@@ -134,6 +145,7 @@ def read_job(folder: Path) -> Job:
         advice=table(record, "advice"),
         scores=table(record, "scores"),
         backbone=record.get("backbone"),
+        pretrain=table(record, "pretrain"),
     )
 
 

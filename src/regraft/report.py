@@ -116,7 +116,7 @@ def cell_table(cell: Cell, contender: str) -> Table:
 
 def line(cell: Cell, row: Row) -> list[Text]:
     """One contender in the terminal's table."""
-    seconds = row.mean("cost", "wall_s")
+    seconds = row.mean("compared", "wall_s")
     texts = [
         printable(row.name),
         f"{row.scores.mean:.3f}" if row.scores else "failed",
@@ -188,7 +188,7 @@ def draw_pareto(sweep: Sweep) -> list[Path]:
 
 def costs_of(row: Row) -> dict[str, float]:
     """The mean of each cost over a contender's jobs, where it is known."""
-    means = {key: row.mean("cost", key) for key in pareto.COSTS}
+    means = {key: row.mean("compared", key) for key in pareto.COSTS}
     return {key: mean for key, mean in means.items() if mean is not None}
 
 

@@ -173,7 +173,7 @@ def draw(ranking: Ranking, path: Path) -> Path:
                 if test and measured is not None
                 else None,
                 one.scores.get("params"),
-                test.mean("cost", "wall_s") if test else None,
+                test.mean("compared", "wall_s") if test else None,
                 mark(ranking, one),
                 len(ranking.trained) > 1 and one.name in winners,
                 "failed" if not linear else "",

@@ -21,7 +21,9 @@ METHOD = (
     "it. With one seed only the test images speak, and another seed may say otherwise; two or "
     "three seeds prove large differences only. Of folds the mean over their seeds counts, once "
     "each, and the test images of all of them together; since folds share most of their training "
-    "images, intervals over them are a little too narrow (Bengio and Grandvalet 2004)."
+    "images, intervals over them are a little too narrow (Bengio and Grandvalet 2004). Seconds "
+    "are a job's own, but of pretraining they are what making the weights took, "
+    "whichever job made them."
 )
 ALT = {  # what the pictures show
     "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
@@ -127,7 +129,7 @@ def cells_in(cell: Cell, row: Row) -> list[str]:
     if not row.scores:
         return [row.name, "failed", "", seeds(row), "", "", "", "", marks(cell, row)]
     comparison = cell.verdict.comparisons.get(row.name) if cell.verdict else None
-    seconds, trained = row.mean("cost", "wall_s"), row.mean("cost", "params_trained")
+    seconds, trained = row.mean("compared", "wall_s"), row.mean("cost", "params_trained")
     return [
         row.name,
         f"{row.scores.mean:.3f}",

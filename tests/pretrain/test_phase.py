@@ -125,6 +125,7 @@ def test_a_run_that_goes_on_takes_the_weights_in_its_folder(tmp_path):
     run_job(tmp_path / "run", *LAYERWISE, "trainer.max_epochs=2", "resume=auto")
     after = result(tmp_path / "run")
     assert (after["pretrain"]["cache"], after["metrics"]) == ("hit", before["metrics"])
+    assert after["pretrain"]["seconds"] > before["pretrain"]["seconds"]  # of both, as cost/wall_s
 
 
 @pytest.mark.slow
