@@ -1,13 +1,15 @@
 import base64
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from jobs import run_job
 from PIL import Image
 
-from regraft import mistakes, outputs
+from regraft import mistakes, outputs, pictures
 from regraft.data.transforms import UnreadableImageError
 
 
@@ -66,3 +68,37 @@ def test_a_job_whose_images_have_gone_meanwhile_keeps_its_result(tmp_path, monke
     assert json.loads((tmp_path / "result.json").read_text())["status"] == "finished"
     assert mistakes.read(tmp_path / mistakes.FILE) is None
     assert "mistakes are not kept: a.png: no such file" in caplog.text
+
+
+class Decoder:
+    """Test images, white, that count how often they are decoded; `gone` ones cannot be."""
+
+    def __init__(self, gone):
+        self.decoded, self.gone = [], gone
+
+    def __getitem__(self, index):
+        if self.gone:
+            raise UnreadableImageError("a.png: no such file")
+        self.decoded.append(index)
+        return torch.full((3, 8, 8), 255, dtype=torch.uint8), 0
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_each_mistake_is_decoded_once_and_wandb_gets_the_rest_without_them(
+    gone, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pictures, "draw", lambda *_: None)
+    test, logged = Decoder(gone), {}
+    names = {"val": ["v0", "v1"], "test": ["t0", "t1"]}
+    images = SimpleNamespace(classes=("a", "b"), names=names, datasets={"test": test})
+    record = SimpleNamespace(
+        job=SimpleNamespace(folder=tmp_path, sweep=None),
+        result={"plan": [{"stage": "stem"}]},
+        tell=lambda something: something(SimpleNamespace(log=logged.update)),
+    )
+    split = torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([1, 0])
+    outputs.write(record, images, {"val": split, "test": split})
+    assert test.decoded == ([] if gone else [0])
+    assert (tmp_path / mistakes.FILE).is_file() is not gone
+    assert ("test/confident_mistakes" in logged) is not gone
+    assert {"plan", "confusion_matrix"} <= logged.keys()

@@ -19,6 +19,7 @@ from regraft.paths import whole
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
+Seen = Sequence[tuple[mistakes.Mistake, np.ndarray]]  # with pixels uint8 (H, W, 3)
 _log = logging.getLogger(__name__)
 MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
@@ -30,14 +31,16 @@ def write(record: Record, images: Images, splits: Predictions) -> None:
     """
     folder = record.job.folder
     write_predictions(folder / predictions.NAME, images, splits)
-    worst = _worst(images, *splits["test"])
+    seen: Seen | None = None
     try:
-        mistakes.write(folder / mistakes.FILE, ((one, _pixels(images, one.place)) for one in worst))
+        worst = _worst(images, *splits["test"])
+        seen = [(one, _pixels(images, one.place)) for one in worst]
+        mistakes.write(folder / mistakes.FILE, seen)
     except UnreadableImageError as error:  # gone since its features were computed, say
         _log.warning("the most confident mistakes are not kept: %s", error)
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, record.result)
-    record.tell(lambda run: run.log(_media(record, images, worst, *splits["test"])))
+    record.tell(lambda run: run.log(_media(record, images, seen, *splits["test"])))
 
 
 def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
@@ -57,15 +60,15 @@ def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
 def _media(
     record: Record,
     images: Images,
-    worst: Sequence[mistakes.Mistake],
+    seen: Seen | None,
     probabilities: Tensor,
     labels: Tensor,
 ) -> dict[str, Any]:
-    """What W&B shows beside the curves; it draws for itself."""
-    media: dict[str, Any] = {
-        "plan": _table(record.result["plan"]),
-        "test/confident_mistakes": _mistakes(images, worst),
-    }
+    """What W&B shows beside the curves; it draws for itself. None stands for mistakes that cannot
+    be read any more."""
+    media: dict[str, Any] = {"plan": _table(record.result["plan"])}
+    if seen is not None:
+        media["test/confident_mistakes"] = _mistakes(seen)
     if len(images.classes) <= MOST_CLASSES:
         media["confusion_matrix"] = wandb.plot.confusion_matrix(
             y_true=labels.tolist(),
@@ -107,12 +110,11 @@ def _pixels(images: Images, index: int) -> np.ndarray:
     return images.datasets["test"][index][0].permute(1, 2, 0).numpy()
 
 
-def _mistakes(images: Images, worst: Sequence[mistakes.Mistake]) -> wandb.Table:
+def _mistakes(seen: Seen) -> wandb.Table:
     """The test images that the model was most sure of and wrong about."""
     table = wandb.Table(columns=["image", "name", "true", "predicted", "confidence"])
-    for index, *told in worst:
-        picture = wandb.Image(_pixels(images, index))
-        table.add_data(picture, *told)
+    for (_, *told), pixels in seen:
+        table.add_data(wandb.Image(pixels), *told)
     return table
 
 
