@@ -21,7 +21,7 @@ from sklearn.datasets import load_sample_images
 
 from regraft import cli, exported, faults, trained
 from regraft.errors import RegraftError
-from regraft.export import formats
+from regraft.export import card, formats
 from regraft.export.export import export
 
 ODD = ("a, b", 'say "x"', "zwei\nZeilen", "Übergröße", "=1+1", "[red]|*")
@@ -296,7 +296,7 @@ def untraceable(trained, network, folder):
     ("write", "said"),
     [
         (wrong, "what was exported is not what was trained: read by regraft .*, logits differ by"),
-        (untraceable, "cannot be exported so .NotImplementedError: no such operator.; use --to"),
+        (untraceable, "cannot be exported so .NotImplementedError: no such operator.; use another"),
     ],
 )
 def test_what_is_not_equal_or_cannot_be_written_is_not_left(
@@ -307,6 +307,30 @@ def test_what_is_not_equal_or_cannot_be_written_is_not_left(
     with pytest.raises(RegraftError, match=said):
         export(run, "safetensors", tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_only_what_an_exporter_trips_over_is_laid_to_the_format(run, tmp_path, monkeypatch):
+    made = replace(formats.FORMATS["timm"], write=untraceable)
+    monkeypatch.setitem(formats.FORMATS, "timm", made)
+    with pytest.raises(RegraftError, match=r"so .NotImplementedError.*; use --to safetensors$"):
+        export(run, "timm", tmp_path / "out")
+
+    def mistaken(*_):
+        raise TypeError("a mistake of ours")
+
+    monkeypatch.setattr(card, "text", mistaken)
+    with pytest.raises(TypeError, match="a mistake of ours"):
+        export(run, "safetensors", tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_result_that_does_not_say_how_many_test_images_there_were(tmp_path):
+    told = RESULT | {"data": {"name": "pets"}}
+    run = exports.make_run(tmp_path / "run", "test_resnet", 64, **told)
+    export(run, "safetensors", tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "Measured once, on test images of the same source" in text
+    assert "| accuracy | 0.875 |" in text
 
 
 EACH = """

@@ -106,10 +106,11 @@ def results(told: dict[str, Any]) -> str:
     ]
     if not rows:
         return "It is not known how good it is: it was exported from a checkpoint alone."
+    of = f"{images:,} test images" if images else "test images"
     return "\n".join(
         [
-            f"Measured once, on {images:,} test images of the same source, which neither trained "
-            "it nor chose its epoch:",
+            f"Measured once, on {of} of the same source, which neither trained it nor chose its "
+            "epoch:",
             "",
             "| metric | test |",
             "|---|---|",

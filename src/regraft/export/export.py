@@ -55,13 +55,15 @@ def export(run: Path, to: str, out: Path, precision: float | None = None) -> Exp
     if precision is not None:
         model = replace(model, calibration=threshold.chosen(model, precision=precision))
         result["calibration"] = threshold.effect(model)
-    with making(out, to) as folder:
-        format.write(model, network, folder)
+    with making(out) as folder:
+        with exporting(to, out):
+            format.write(model, network, folder)
         files = {path.name: exported.digest(path) for path in sorted(folder.iterdir())}
         told = {"regraft": __version__, "format": to, "file": format.file, "sha256": files}
         told |= describe(model, result)
         write(folder, told)
-        found_equal = check(model, format, folder)
+        with exporting(to, out):
+            found_equal = check(model, format, folder)
         told["checked"] = {
             "by": format.reader,
             "images": found_equal.images,
@@ -89,24 +91,31 @@ def refuse_what_is_there(out: Path) -> None:
 
 
 @contextmanager
-def making(out: Path, to: str) -> Iterator[Path]:
-    """The folder while it is filled; what goes wrong is one line."""
+def making(out: Path) -> Iterator[Path]:
+    """The folder while it is filled; a disk that takes no more is one line."""
     try:
         with whole_folder(out.absolute()) as folder:
             yield folder
     except OSError as error:
         raise faults.of_output(error, out, BY) from error
-    except RegraftError:
+
+
+@contextmanager
+def exporting(to: str, out: Path) -> Iterator[None]:
+    """What an exporter, or a library that reads what it wrote, trips over is one line."""
+    try:
+        yield
+    except (OSError, RegraftError):
         raise
-    except Exception as error:  # exporters raise many kinds
+    except Exception as error:  # they raise many kinds
         if isinstance(error, SafetensorError) and (found := OS_ERROR.search(str(error))):
-            told = OSError(int(found[1]), os.strerror(int(found[1])), str(out))
-            raise faults.of_output(told, out, BY) from error
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(out)) from error
         if words := faults.in_words(error):
             raise RegraftError(words) from error
+        other = "another format" if to == "safetensors" else "--to safetensors"
         raise RegraftError(
             f"--to {to}: this network cannot be exported so ({type(error).__name__}: "
-            f"{faults.first_sentence(str(error))[:200]}); use --to safetensors"
+            f"{faults.first_sentence(str(error))[:200]}); use {other}"
         ) from error
 
 
