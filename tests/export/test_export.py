@@ -275,6 +275,22 @@ def test_an_empty_folder_may_be_there(run, tmp_path):
     assert (tmp_path / "out" / "README.md").is_file()
 
 
+@pytest.mark.slow
+def test_a_graph_is_read_and_compared_once(run, tmp_path, monkeypatch, capsys):
+    opened, open_it = [], exported.Session.__init__
+
+    def opening(session, path):
+        opened.append(path.name)
+        open_it(session, path)
+
+    monkeypatch.setattr(exported.Session, "__init__", opening)
+    words = (run, "--to", "onnx", "--out", tmp_path / "out")
+    code, out, _ = command(capsys, monkeypatch, *words)
+    assert code == 0
+    assert opened == ["model.onnx"]
+    assert "checked with ONNX Runtime " in out
+
+
 def test_without_onnx_the_extra_is_named(run, tmp_path, monkeypatch):
     found = exported.find_spec
     monkeypatch.setattr(exported, "find_spec", lambda n: None if n == "onnxscript" else found(n))

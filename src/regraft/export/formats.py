@@ -19,7 +19,7 @@ from torch.fx import GraphModule
 from regraft.backbone import create
 from regraft.embedded import IN_TIMM
 from regraft.errors import RegraftError, did_you_mean
-from regraft.exported import IMAGES, LOGITS, Session, require
+from regraft.exported import IMAGES, LOGITS, require
 from regraft.model import Network, Trained
 
 Logits = Callable[[Tensor], Tensor]
@@ -29,7 +29,10 @@ OF_OTHERS = ("test_input_size", "test_crop_pct", "tag", "license", "origin_url",
 
 @dataclass(frozen=True)
 class Format:
-    """`write` fills an empty folder; `open` reads it as its users would, and `by` is who does."""
+    """`write` fills an empty folder; `open` reads it as its users would, and `by` is who does.
+
+    `open` is None where `regraft predict` reads it by the same library in the same way.
+    """
 
     file: str
     write: Callable[[Trained, Network, Path], None]
@@ -150,7 +153,7 @@ FORMATS = {
     "onnx": Format(
         "model.onnx",
         _write_onnx,
-        lambda folder: Session(folder / "model.onnx"),
+        None,
         "onnxruntime:ONNX Runtime",
         needs=("onnx", "onnxruntime", "onnxscript"),
     ),
