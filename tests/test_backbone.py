@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from families import FAMILIES
+from timm.data import resolve_model_data_config
 
 from regraft.backbone import Backbone
 from regraft.errors import RegraftError
@@ -171,6 +172,15 @@ def test_an_unknown_model_is_one_line_with_a_suggestion():
 def test_an_unknown_tag_is_one_line(name, match):
     with pytest.raises(RegraftError, match=match):
         Backbone(name=name)
+
+
+def test_weights_that_name_an_input_that_cannot_be_are_one_line(monkeypatch):
+    def resolved(net):
+        return resolve_model_data_config(net) | {"std": (0.0,) * 3}
+
+    monkeypatch.setattr("regraft.backbone.resolve_model_data_config", resolved)
+    with pytest.raises(RegraftError, match=r"^backbone: input: std .*; choose another backbone$"):
+        Backbone(name="test_resnet")
 
 
 @pytest.mark.parametrize("name", ["caformer_s18", "rdnet_tiny"])

@@ -66,6 +66,22 @@ def test_a_card_that_makes_no_sense_is_one_line(values, said, out):
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"size": wrong} for wrong in ([-1, 4], [64, 0], [64], [64.0, 64.0], 64, None, ["a", 1])),
+        *({"crop_pct": wrong} for wrong in (0, -1, float("nan"), float("inf"), "1", None)),
+        *({"mean": wrong} for wrong in ([0.5, 0.5], [0.5], [float("nan")] * 3, ["a"] * 3, 0.5)),
+        *({"std": wrong} for wrong in ([0.5, 0.5], [0.5, 0.0, 0.5], [-1, 1, 1], [None] * 3, 1)),
+    ],
+)
+def test_an_input_that_no_picture_can_be_fitted_to_is_one_line(values, out):
+    seen = json.loads((out / "regraft.json").read_text())["input"]
+    change(out, input={**seen, **values})
+    with pytest.raises(RegraftError, match=r"regraft.json is damaged; export the run again"):
+        trained.load(out)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"a"'])
 def test_a_card_that_is_none_is_one_line(text, out):
     (out / "regraft.json").write_text(text)

@@ -219,14 +219,17 @@ def create(name: str, size: int | None, *, num_classes: int = 0, **options: Any)
 
 def _input_config(net: Any, size: int | None) -> InputConfig:
     config = resolve_model_data_config(net)
-    return InputConfig(
-        size=(size, size) if size else tuple(config["input_size"][1:]),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        interpolation=config["interpolation"],
-        crop_pct=config["crop_pct"],
-        crop_mode=config["crop_mode"],
-    )
+    try:
+        return InputConfig(
+            size=(size, size) if size else tuple(config["input_size"][1:]),
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+            interpolation=config["interpolation"],
+            crop_pct=config["crop_pct"],
+            crop_mode=config["crop_mode"],
+        )
+    except ValueError as error:
+        raise RegraftError(f"backbone: {error}; choose another backbone") from error
 
 
 def _stages(net: Any) -> tuple[Stage, ...]:

@@ -19,6 +19,13 @@ def make_config(**changes):
     return InputConfig(**(choices | changes))
 
 
+@pytest.mark.parametrize("changes", [{"size": (0, 4)}, {"std": (0.2, 0.2)}, {"crop_pct": 0}])
+def test_an_input_that_no_picture_can_be_fitted_to_is_refused(changes):
+    [name] = changes
+    with pytest.raises(ValueError, match=f"^input: {name} "):
+        make_config(**changes)
+
+
 def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 

@@ -74,6 +74,14 @@ class InputConfig:
         if self.crop_mode not in _CROP_MODES:
             known = ", ".join(_CROP_MODES)
             raise RegraftError(f"input: crop mode '{self.crop_mode}' is none of {known}")
+        if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
+            raise ValueError(f"input: size {self.size} is not a height and a width in pixels")
+        if len(self.mean) != 3 or not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"input: mean {self.mean} is not a number for each of three channels")
+        if len(self.std) != 3 or not all(0 < n < math.inf for n in self.std):
+            raise ValueError(f"input: std {self.std} is not a spread for each of three channels")
+        if not 0 < self.crop_pct < math.inf:
+            raise ValueError(f"input: crop_pct {self.crop_pct} is no share above 0")
 
     def __str__(self) -> str:
         height, width = self.size
