@@ -224,6 +224,40 @@ def test_what_is_typed_wrong_is_one_line(words, said, model, command, here):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--precision", "0.9", "--threshold", "0.5"), "--threshold is one: leave one out"),
+        (("--precision", "0"), "--precision 0: give a share between 0 and 1, such as 0.98"),
+        (("--precision", "1"), "--precision 1: give a share between 0 and 1, such as 0.98"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_refused_before_the_network_is_loaded(
+    words, said, command, here
+):
+    noise(here / "x.png")
+    code, out, err = command("no such run", "x.png", *words)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", ["a.csv", "a.parquet"])
+def test_the_list_of_what_was_left_out_is_no_table_to_read_where_it_would_go(
+    out, model, command, here
+):
+    noise(here / "x.png")
+    left = "image,reason\nx.png,it was cut off\n"
+    (here / "a.skipped.csv").write_text(left)
+    words = (model[0], "a.skipped.csv", "--path-column", "image", "--out")
+    code, _, err = command(*words, out)
+    assert code == 1
+    assert "a.skipped.csv, which would list what cannot be read, is what images are read" in err
+    assert (here / "a.skipped.csv").read_text() == left
+    assert command(*words, "b.csv")[0] == 0
+    assert (here / "a.skipped.csv").read_text() == left
+
+
 def test_a_full_disk_is_one_line_with_words_of_this_command(model, command, here, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

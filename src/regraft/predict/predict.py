@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,7 @@ def _nothing(out: Path | None) -> str:
 def _predict(
     source: Path, images: Sequence[str], out: Path | None, how: How, console: Console
 ) -> None:
+    _refuse_shares(how)
     _refuse(out, images)
     which = asked.images(images, path_column=how.path_column)
     network = trained.load(source)
@@ -178,6 +179,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
+def _refuse_shares(how: How) -> None:
+    """Raises RegraftError, before the network is loaded, for a threshold that cannot be."""
+    if how.precision is not None and how.threshold is not None:
+        raise RegraftError("--precision finds a threshold and --threshold is one: leave one out")
+    if how.precision is not None and not 0 < how.precision < 1:
+        raise RegraftError(
+            f"--precision {how.precision:g}: give a share between 0 and 1, such as 0.98"
+        )
+    if how.threshold is not None and not 0 <= how.threshold <= 1:
+        raise RegraftError(f"--threshold {how.threshold:g}: give a share between 0 and 1")
+
+
 def _refuse(out: Path | None, images: Sequence[str]) -> None:
     """Raises RegraftError, before any work, for a file that cannot be written or must not be."""
     if out is None:
@@ -189,8 +202,23 @@ def _refuse(out: Path | None, images: Sequence[str]) -> None:
         raise RegraftError(f"--out={out} is a folder; give a file")
     if out.name == predictions.NAME and (out.parent / "result.json").exists():
         raise RegraftError(f"--out={out} is what the run said of its own images; give another file")
-    if out.exists() and any(Path(name).exists() and out.samefile(name) for name in images):
+    if _is_read(out, images):
         raise RegraftError(f"--out={out} is what images are read from; give another file")
+    # It would be replaced, or deleted where every image can be read.
+    if _is_read(beside := files.skipped_beside(out), images):
+        raise RegraftError(
+            f"--out={out}: {shown(beside)}, which would list what cannot be read, is what images "
+            "are read from; give another file"
+        )
+
+
+def _is_read(path: Path, images: Sequence[str]) -> bool:
+    """Whether the file is one of those that are named."""
+    for name in images:
+        with suppress(OSError):  # what is not there is told when it is looked for
+            if path.samefile(Path(name).expanduser()):
+                return True
+    return False
 
 
 def _why_none(count: Count, images: Sequence[str]) -> str:
