@@ -31,6 +31,7 @@ from regraft.doctor import (
 from regraft.doctor.findings import Finding, as_json, red, show, yellow
 from regraft.doctor.job import assemble
 from regraft.doctor.pretrained import Pretrained
+from regraft.environment import cores
 
 HEALTHY = 250  # images per class, so that val and test are not too small
 
@@ -441,7 +442,7 @@ def test_more_processes_than_cores(root):
 
     assert found.level == "yellow"
     assert found.found.startswith("loader.workers=1000, and ")
-    assert found.fix.startswith(f"loader.workers={machine._cores()}")
+    assert found.fix.startswith(f"loader.workers={cores()}")
 
 
 def test_the_time_is_the_sum_of_its_pieces(split_root):
@@ -469,7 +470,7 @@ def test_a_step_that_takes_too_long_is_timed_with_fewer_images(root, monkeypatch
 def test_to_read_for_long_in_one_process_is_worth_a_word(root, monkeypatch):
     job = job_on(root)
     sample = seen(job)
-    monkeypatch.setattr(machine, "_cores", lambda: 4)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
     assert machine.environment(job, sample)[1].level == "green"
     monkeypatch.setattr(machine, "LONG_READ_S", 0)
     found = machine.environment(job, sample)[1]

@@ -1,9 +1,11 @@
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
 from regraft.complaints import explain
 from regraft.config import resolved
-from regraft.environment import NAMES
+from regraft.environment import NAMES, cores
 from regraft.errors import RegraftError
 from regraft.masking import is_secret
 from regraft.paths import conf_folder
@@ -38,3 +40,14 @@ def test_a_secret_is_no_name_of_the_list_and_the_page_names_them_all():
     assert not [name for name in NAMES if is_secret(name.lower())]
     page = (conf_folder().parent / "docs" / "safety.md").read_text()
     assert all(f"`{name}`" in page for name in NAMES)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this system")
+def test_the_cores_are_those_that_this_process_may_use():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores() == len(allowed)

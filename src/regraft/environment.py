@@ -1,4 +1,5 @@
-"""What a config may know of the environment: `${oc.env:NAME}` for these names and no others."""
+"""What a config may know of the environment: `${oc.env:NAME}` for these names and no others; and
+how many cores there are to work on."""
 
 import os
 from typing import Any
@@ -35,6 +36,12 @@ def variable(name: str, default: Any = _NO_DEFAULT) -> str | None:
     if default is _NO_DEFAULT:
         raise RegraftError(f"${{oc.env:{name}}}: the environment variable {name} is not set")
     return None if default is None else str(default)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    known = hasattr(os, "sched_getaffinity")  # not on macOS
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 # In the place of OmegaConf's own, which reads all of them; for every config of this process.

@@ -1,6 +1,5 @@
 """Whether the machine has what the job needs: room on its disks, cores, a GPU that is used."""
 
-import os
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.filesize import decimal
 from regraft.doctor.findings import Finding, green, red, yellow
 from regraft.doctor.job import Job
 from regraft.doctor.look import Sample
+from regraft.environment import cores
 from regraft.features import nbytes
 from regraft.paths import features_folder
 from regraft.wandb_service import wandb_mode
@@ -76,23 +76,19 @@ def _device(job: Job) -> Finding:
 
 
 def _workers(job: Job, sample: Sample) -> Finding:
-    images, cores = job.images, _cores()
-    found = f"loader.workers={images.workers}, and {cores} cores"
-    if images.workers > cores:
-        return yellow("workers", found, f"loader.workers={cores}: more of them wait for each other")
+    images, there = job.images, cores()
+    found = f"loader.workers={images.workers}, and {there} cores"
+    if images.workers > there:
+        return yellow("workers", found, f"loader.workers={there}: more of them wait for each other")
     read = sum(one.seconds for one in sample.seen) / max(1, len(sample.seen)) * sample.total
     files = not isinstance(images.datasets["train"].split.images, np.ndarray)
-    if files and images.workers == 0 and cores > 1 and read > LONG_READ_S:
+    if files and images.workers == 0 and there > 1 and read > LONG_READ_S:
         return yellow(
             "workers",
             f"{found}; to read all images in one process takes {read:.0f} s",
-            f"loader.workers={cores}",
+            f"loader.workers={there}",
         )
     return green("workers", found)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _curves(job: Job) -> Finding:

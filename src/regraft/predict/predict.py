@@ -19,6 +19,7 @@ from regraft.calibration import Calibration
 from regraft.complaints import explain
 from regraft.data.readable import Skipped
 from regraft.data.transforms import InputConfig
+from regraft.environment import cores
 from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.faults import is_out_of_memory, of_output
@@ -171,12 +172,6 @@ def device_of(name: str) -> torch.device:
         reason = printable(str(error).splitlines()[0])
         raise RegraftError(f"--device={name}: {reason}; leave it out or use cpu") from error
     return device
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    known = hasattr(os, "sched_getaffinity")  # not on macOS
-    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 def _refuse_shares(how: How) -> None:
