@@ -20,6 +20,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from regraft import cli, exported, faults, trained
+from regraft.data.transforms import to_rgb
 from regraft.errors import RegraftError
 from regraft.export import card, formats
 from regraft.export.export import export
@@ -338,6 +339,21 @@ def test_only_what_an_exporter_trips_over_is_laid_to_the_format(run, tmp_path, m
     with pytest.raises(TypeError, match="a mistake of ours"):
         export(run, "safetensors", tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_card_says_where_plain_lines_read_another_picture_than_regraft(run, tmp_path):
+    for format in ("timm", "safetensors"):
+        export(run, format, tmp_path / format)
+    plain, ours = ((tmp_path / name / "README.md").read_text() for name in ("timm", "safetensors"))
+    assert 'convert("RGB")` drops transparency and cuts grey of 16 bits' in plain
+    assert "convert(" not in ours
+
+    deep = Image.fromarray(np.array([[0, 200, 257, 65535]], np.uint16))
+    clear = Image.new("RGBA", (1, 1), (9, 9, 9, 0))
+    assert np.asarray(deep.convert("RGB"))[0, :, 0].tolist() == [0, 200, 255, 255]
+    assert np.asarray(to_rgb(deep))[0, :, 0].tolist() == [0, 1, 1, 255]
+    assert clear.convert("RGB").getpixel((0, 0)) == (9, 9, 9)
+    assert to_rgb(clear).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_a_result_that_does_not_say_how_many_test_images_there_were(tmp_path):

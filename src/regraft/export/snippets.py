@@ -90,6 +90,11 @@ WARNING = (
     "`torch.export.load` unpickles: read `model.pt2` with it only if you trust who made it "
     "(`regraft predict` reads no more than its tensors)."
 )
+PLAIN = (
+    'Its plain `convert("RGB")` drops transparency and cuts grey of 16 bits off at 255, where '
+    "`regraft predict`, as the training, lays the one on white and scales the other to 8 bits; of "
+    "an animated picture both see the first frame."
+)
 
 
 def text(told: dict[str, Any], name: str) -> str:
@@ -99,7 +104,11 @@ def text(told: dict[str, Any], name: str) -> str:
     parts = [f"```\npip install {extra}\n{predict}\n```", "Or in Python, in this folder:"]
     if told["format"] == "torch_export":
         parts.append(WARNING)
-    return "\n\n".join([*parts, f"```python\n{python(told)}```"])
+    program = python(told)
+    parts.append(f"```python\n{program}```")
+    if program != OURS:
+        parts.append(PLAIN)
+    return "\n\n".join(parts)
 
 
 def python(told: dict[str, Any]) -> str:
