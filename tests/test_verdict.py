@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from regraft import verdict
+from regraft import calibration, verdict
 from regraft.calibration import Wanted
 
 
@@ -41,6 +41,16 @@ def test_the_calibration_is_recorded_and_given_back_to_be_kept():
     assert kept.keys() == {"temperature", "threshold", "precision"}
     assert told.result["calibration"]["test"]["precision"] >= 0.7
     assert told.result["metrics"].keys() == {"test/ece_calibrated"}
+
+
+def test_what_is_recorded_of_the_calibration_is_what_any_other_network_is_told():
+    probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    split = (probabilities, torch.tensor([0, 1, 1, 0]))
+    kept = verdict.calibrate(told := Told(), Wanted(precision=0.7), split, split)
+    found, report, metrics = verdict.calibrated(0.7, split, split)
+    assert vars(found) == kept
+    assert told.result == {"calibration": report, "metrics": metrics}
+    assert metrics == {"test/ece_calibrated": round(calibration.error(report["after"]), 6)}
 
 
 def test_a_precision_that_no_threshold_reaches_is_said(caplog):

@@ -1,6 +1,7 @@
 """How good the best weights are: accuracy, loss and calibration, as result.json has them."""
 
 import logging
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,19 @@ def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, floa
     return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
 
 
+def calibrated(
+    precision: float | None, val: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
+) -> tuple[calibration.Calibration, dict[str, Any], dict[str, float]]:
+    """The calibration that fits `val`, and the report and the metrics that result.json has of it.
+
+    Each split is probabilities (N, num_classes) and labels (N,).
+    """
+    arrays = [(probabilities.numpy(), labels.numpy()) for probabilities, labels in (val, test)]
+    found = calibration.fit(*arrays[0], precision)
+    told = calibration.report(found, *arrays)
+    return found, told, {"test/ece_calibrated": round(calibration.error(told["after"]), 6)}
+
+
 def calibrate(
     record: Record,
     wanted: calibration.Wanted,
@@ -45,11 +59,9 @@ def calibrate(
 
     Each is probabilities (N, num_classes) and labels (N,).
     """
-    arrays = [(probabilities.numpy(), labels.numpy()) for probabilities, labels in (val, test)]
-    found = calibration.fit(*arrays[0], wanted.precision)
-    told = calibration.report(found, arrays[0], arrays[1])
+    found, told, measured = calibrated(wanted.precision, val, test)
     record.add(calibration=told)
-    record.add(metrics={"test/ece_calibrated": round(calibration.error(told["after"]), 6)})
+    record.add(metrics=measured)
     if found.precision is not None and found.threshold is None:
         why = calibration.unreached(found.precision, len(val[1]))
         log.warning("calibration.precision=%s: %s; none is set", found.precision, why)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor, nn
 
-from regraft import calibration, predictions, rebuild, tracking, trained, verdict
+from regraft import predictions, rebuild, tracking, trained, verdict
 from regraft.checkpoint_io import save
 from regraft.collect import QUIET
 from regraft.config import build
@@ -202,16 +202,15 @@ def write(
     used = [runs[number] for number in soup.ingredients]
     card: dict[str, Any] = {**best.card, FOLDER: [run.label for run in used]}
     arrays = {split: (p.numpy(), y.numpy()) for split, (p, y) in said.items()}
-    found = calibration.fit(*arrays["val"], best.calibration.precision)
+    precision = best.calibration.precision
+    found, told, calibrated = verdict.calibrated(precision, said["val"], said["test"])
     card["calibration"] = vars(found)
-    told = calibration.report(found, arrays["val"], arrays["test"])
     record, _ = load_result(runs[0].job.folder / RESULT)
     metrics = {
         k: v for split, pair in said.items() for k, v in verdict.metrics(split, *pair).items()
     }
-    metrics["test/ece_calibrated"] = round(calibration.error(told["after"]), 6)
     result = record | {
-        "metrics": metrics,
+        "metrics": metrics | calibrated,
         "calibration": told,
         "checkpoint": trained.BEST,
         "cost": _cost(used),
