@@ -274,3 +274,12 @@ def test_in_a_sweep_a_job_trains_on_one_device(tmp_path):
     with pytest.raises(RegraftError, match="trainer.devices=2: in a sweep a job trains on one"):
         run_job(tmp_path, *TWO, "logger=none", sweep=True)
     assert result(tmp_path)["status"] == "failed"
+
+
+def test_a_folder_in_which_a_job_was_refused_is_free(tmp_path):
+    words = ["logger=none", "data.per_class=2", "trainer.max_epochs=1"]
+    with pytest.raises(RegraftError, match="must be less than 1"):
+        run_job(tmp_path, *words, "calibration.precision=2")
+    assert result(tmp_path)["status"] == "failed"
+    run_job(tmp_path, *words)
+    assert result(tmp_path)["status"] == "finished"

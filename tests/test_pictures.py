@@ -74,3 +74,14 @@ def test_a_job_that_cannot_be_drawn_keeps_no_other_from_it(job, caplog):
     of_sweep([job / "gone", job])
     assert "gone" in caplog.text
     assert (job / "curves.png").exists()
+
+
+def test_of_predictions_that_were_cut_off_nothing_is_drawn(job):
+    whole = {
+        "calibration": {"before": [[2, 0.75, 0.5]], "after": [[2, 0.7, 0.5]], "temperature": 1}
+    }
+    draw(job, whole)
+    path = job / "predictions.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(RegraftError, match="predictions.csv has 1 of 2 test images"):
+        draw(job, whole)

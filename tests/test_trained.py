@@ -170,3 +170,13 @@ def test_what_is_no_run_is_named(tmp_path, monkeypatch):
     (tmp_path / "sweep" / "result.json").write_text(json.dumps({"status": "failed"}))
     with pytest.raises(RegraftError, match="no run and no exported folder"):
         trained.load(tmp_path / "sweep" / "2" / "checkpoints")
+
+
+def test_a_checkpoint_of_which_a_byte_has_changed_is_damaged(tmp_path):
+    run(tmp_path)
+    path = tmp_path / trained.BEST
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RegraftError, match="is damaged"):
+        trained.load(tmp_path)

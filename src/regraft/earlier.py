@@ -54,7 +54,8 @@ def look(folder: Path, cfg: DictConfig) -> dict[str, Any]:
 
     Raises RegraftError if the folder holds a run that was not asked for, or another one.
     """
-    if not any((folder / name).exists() for name in (RESULT, CONFIG, "checkpoints")):
+    # A job that was refused before it began has left no more than a result that says so.
+    if not any((folder / name).exists() for name in (CONFIG, "checkpoints")):
         hydra = HydraConfig.get()
         named = any("hydra.run.dir=" in str(word) for word in hydra.overrides.hydra)
         if cfg.get("resume") == "auto" and hydra.mode == RunMode.RUN and not named:

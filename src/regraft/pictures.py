@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,9 @@ def draw(folder: Path, result: Mapping[str, Any]) -> tuple[Path, ...]:
     try:
         best = best if isinstance(best, int) else None
         runs.curves(read_history(folder / "metrics.csv"), drawn[0], best=best)
-        runs.confusion_matrix(*read_test(folder / "predictions.csv"), drawn[1])
+        tested = read_test(folder / "predictions.csv")
+        refuse_a_part(tested[0], result)
+        runs.confusion_matrix(*tested, drawn[1])
         if calibration:
             drawn.append(folder / "reliability.png")
             reliability.draw(calibration, drawn[-1])
@@ -69,6 +71,13 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(text) if text else None for name, text in row.items()} for row in rows]
+
+
+def refuse_a_part(true: Sequence[int], result: Mapping[str, Any]) -> None:
+    """Raises ValueError if there are other test images (N,) than those that the result counts."""
+    judged = sum(images for images, *_ in table(result, "calibration").get("before") or ())
+    if judged and judged != len(true):
+        raise ValueError(f"predictions.csv has {len(true)} of {judged} test images")
 
 
 def read_test(path: Path) -> tuple[list[int], list[int], list[str]]:

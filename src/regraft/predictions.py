@@ -76,7 +76,7 @@ def read(path: Path) -> tuple[tuple[str, ...], dict[str, Said]]:
     except FileNotFoundError as error:
         raise RegraftError(f"{shown(path)} is missing, so nothing is known of its run") from error
     except (OSError, ValueError, LookupError, csv.Error) as error:
-        why = " ".join(str(error).split())
+        why = " ".join(str(error).split()).partition(";")[0]  # numpy adds advice for programmers
         raise RegraftError(f"{shown(path)} is damaged: {why}") from error
 
 

@@ -1,6 +1,7 @@
 """A trained network with all that is needed to use it: from a run's checkpoint alone, offline."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def read(path: Path) -> dict[str, Any]:
     stages that were kept.
     """
     try:
+        _refuse_other_bytes(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RegraftError(f"{shown(path)}: no such checkpoint") from error
@@ -102,6 +104,13 @@ def read(path: Path) -> dict[str, Any]:
     if not any(name.startswith("head.") for name in checkpoint.get("state_dict", ())):
         raise RegraftError(f"{shown(path)}: holds no head, so it predicts nothing")
     return checkpoint
+
+
+def _refuse_other_bytes(path: Path) -> None:
+    """Raises ValueError if a tensor is not what was written: torch.load compares no checksums."""
+    with zipfile.ZipFile(path) as archive:
+        if name := archive.testzip():
+            raise ValueError(name)
 
 
 def _beside(path: Path) -> list[str]:

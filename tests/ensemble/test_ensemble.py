@@ -240,7 +240,7 @@ def test_when_no_combination_is_better_that_is_said(tmp_path, capsys):
     show([tmp_path], Console(), where={}, method="mean", out=None, soup=False, as_json=False)
     assert "mean does not beat" in " ".join(capsys.readouterr().out.split())
     told = answer(tmp_path, capsys=capsys)
-    assert (told["method"], told["pays"]) == ("best", False)
+    assert (told["method"], told["combined"], told["better"]) == ("best", False, False)
     assert [one["weight"] for one in told["members"]] == [1, 0, 0]
     assert told["difference"]["p"] == 1
 

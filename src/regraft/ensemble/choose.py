@@ -50,6 +50,11 @@ class Difference:
     p: float
 
     @property
+    def proven(self) -> bool:
+        """Whether the first is better at the 5 % level."""
+        return self.acc > 0 and self.p < 1 - LEVEL
+
+    @property
     def words(self) -> str:
         low, high = self.interval
         points = f"{100 * self.acc:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}"

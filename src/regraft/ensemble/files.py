@@ -51,7 +51,8 @@ def as_dict(ensemble: Ensemble, home: Path) -> dict[str, Any]:
     members, chosen = ensemble.members, ensemble.chosen
     return {
         "method": chosen.method,
-        "pays": ensemble.pays,
+        "combined": ensemble.pays,
+        "better": ensemble.difference(chosen).proven,
         "members": [_member(ensemble, index, home) for index in range(len(members.runs))],
         "tried": {one.method: _tried(ensemble, one) for one in ensemble.rows},
         "difference": vars(ensemble.difference(chosen)),

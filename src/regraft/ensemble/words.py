@@ -68,7 +68,9 @@ def soup(ensemble: Ensemble) -> list[str]:
     val, test = (made.scores[split].acc for split in ("val", "test"))
     among = f"{len(made.used)} of {len(ensemble.members.runs)} runs"
     if len(made.used) < 2:
-        return ["soup: with no other run's weights is the best run's mean as good; none is written"]
+        return [
+            "soup: each other run's weights cost accuracy on the validation images; none is made"
+        ]
     low, high = interval(test, ensemble.members.labels["test"])
     return [
         f"soup: the mean weights of {among} have {val:.3f} on the validation images, and on the "

@@ -49,7 +49,7 @@ def line(axes: Axes, diagram: Diagram, label: str, **looks: Any) -> None:
     axes.plot(confidence, accuracy, label=label, lw=1.2, ms=2, **looks)
     for count, sure, acc in zip(images, confidence, accuracy, strict=True):
         size = 2 + 7 * (count / max(images)) ** 0.25
-        axes.plot(sure, acc, ms=size, **looks)
+        axes.plot(sure, acc, ms=size, clip_on=False, **looks)
 
 
 def count(axes: Axes, diagram: Diagram, *, width: float = 0.9 / BINS, **looks: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from regraft import diff, mistakes
 from regraft.jobs import Job, load_result, table
 from regraft.page import charts, classes, settings
-from regraft.pictures import read_history, read_test
+from regraft.pictures import read_history, read_test, refuse_a_part
 from regraft.statistics import wilson
 
 COST = {  # key of result.json → its words, and how it is written
@@ -130,6 +130,7 @@ def _curves(job: Job, best: int | None) -> list[charts.Chart]:
 def _classes(job: Job) -> classes.Classes | None:
     try:
         true, predicted, names = read_test(job.folder / "predictions.csv")
+        refuse_a_part(true, load_result(job.folder / "result.json")[0])
     except (OSError, ValueError, LookupError, csv.Error):
         return None
     return classes.of(true, predicted, names) if true else None
