@@ -1,5 +1,3 @@
-import logging
-
 import pytest
 from omegaconf import OmegaConf
 
@@ -32,10 +30,9 @@ def test_there_are_as_many_epochs_as_make_the_steps(cfg, images, epochs, every):
     assert cfg.trainer.max_epochs in (20, 500)
 
 
-def test_more_epochs_than_were_asked_for_are_said(caplog):
-    with caplog.at_level(logging.INFO):
-        with_enough_steps(config(400), 50)
-    assert "min_steps=400: 400 epochs instead of 20" in caplog.text
+def test_more_epochs_than_were_asked_for_are_said(capsys):
+    with_enough_steps(config(400), 50)
+    assert capsys.readouterr().out == "min_steps=400: 400 epochs instead of 20\n"
 
 
 def test_what_the_trainer_will_refuse_is_left_to_it():

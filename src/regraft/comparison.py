@@ -292,7 +292,10 @@ def too_few_runs(cell: Cell, verdict: Verdict) -> str:
     if not any(one.behind > 0 and one.images_p < 1 - LEVEL for one in tied):
         return ""
     counts = [len(row.counted) for row in cell.rows if row.name in verdict.winners]
-    return f": {min(counts)} runs each cannot tell them apart" if min(counts) <= FEW_RUNS else ""
+    if min(counts) > FEW_RUNS:
+        return ""
+    several = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return f": {several} runs each cannot tell them apart"
 
 
 def textbook_clause(cell: Cell, verdict: Verdict) -> str:

@@ -1,13 +1,13 @@
 """How long a training is: `min_steps` makes epochs enough of few images."""
 
 import copy
-import logging
 import math
 
 from omegaconf import DictConfig
 
+from regraft.rank import rank
+
 LOOKS = 20  # at the validation images, if there are more epochs than were asked for
-_log = logging.getLogger(__name__)
 
 
 def with_enough_steps(cfg: DictConfig, images: int) -> DictConfig:
@@ -24,6 +24,7 @@ def with_enough_steps(cfg: DictConfig, images: int) -> DictConfig:
     cfg.trainer.max_epochs = math.ceil(cfg.min_steps / steps)
     every = max(cfg.trainer.check_val_every_n_epoch or 1, cfg.trainer.max_epochs // LOOKS)
     cfg.trainer.check_val_every_n_epoch = every
-    told = "min_steps=%d: %d epochs instead of %d"
-    _log.info(told, cfg.min_steps, cfg.trainer.max_epochs, epochs)
+    told = f"min_steps={cfg.min_steps}: {cfg.trainer.max_epochs} epochs instead of {epochs}"
+    if not rank():
+        print(told, flush=True)
     return cfg
