@@ -4,7 +4,6 @@ None of its files can run code: an ONNX graph and safetensors are data, and of t
 which `torch.export.load` unpickles, only the tensors are read.
 """
 
-import hashlib
 import json
 import math
 import zipfile
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from regraft.calibration import Calibration
+from regraft.card import sha256_of
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
 from regraft.model import Network, Trained, assemble, fill
@@ -73,12 +73,6 @@ def read(folder: Path) -> dict[str, Any]:
     return card
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _plain(name: str) -> str:
     """The name of a file in the folder itself; ValueError for a way out of it."""
     if Path(name).name != name:
@@ -88,7 +82,7 @@ def _plain(name: str) -> str:
 
 def _verify(path: Path, sha256: str) -> None:
     try:
-        found = digest(path)
+        found = sha256_of(path)
     except OSError as error:
         raise RegraftError(f"{shown(path)} is missing; export the run again") from error
     if found != sha256:

@@ -1,6 +1,5 @@
 """What a finished run leaves behind beside result.json: predictions, pictures, and W&B's copies."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,8 @@ from torch import Tensor
 
 from regraft import mistakes, pictures, predictions
 from regraft.data.images import Images, SplitName
-from regraft.data.readable import Skipped
+from regraft.data.readable import Skipped, listing
 from regraft.data.transforms import UnreadableImageError
-from regraft.escaping import in_csv
-from regraft.paths import whole
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
@@ -49,10 +46,9 @@ def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
     if not skipped:
         return
     path = record.job.folder / "skipped.csv"
-    with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "reason"])
-        writer.writerows((in_csv(image.name), in_csv(image.reason)) for image in skipped)
+    with listing(path) as skip:
+        for image in skipped:
+            skip(image)
     several = f"{len(skipped)} images" if len(skipped) > 1 else "1 image"
     _log.warning("%s cannot be read and left out: %s", several, path)
 

@@ -12,6 +12,16 @@ from regraft.paths import shown
 from regraft.predictions import Said
 
 
+def refuse(*, precision: float | None, threshold: float | None) -> None:
+    """Raises RegraftError for what no network could have."""
+    if precision is not None and threshold is not None:
+        raise RegraftError("--precision finds a threshold and --threshold is one: leave one out")
+    if precision is not None and not 0 < precision < 1:
+        raise RegraftError(f"--precision {precision:g}: give a share between 0 and 1, such as 0.98")
+    if threshold is not None and not 0 <= threshold <= 1:  # typer lets a NaN pass
+        raise RegraftError(f"--threshold {threshold:g}: give a share between 0 and 1")
+
+
 def chosen(
     trained: Trained, *, precision: float | None, threshold: float | None = None
 ) -> Calibration:
@@ -21,16 +31,11 @@ def chosen(
     Raises RegraftError where it has none, or no threshold reaches it.
     """
     stored = trained.calibration
-    if precision is not None and threshold is not None:
-        raise RegraftError("--precision finds a threshold and --threshold is one: leave one out")
+    refuse(precision=precision, threshold=threshold)
     if threshold is not None:
-        if not 0 <= threshold <= 1:  # typer lets a NaN pass
-            raise RegraftError(f"--threshold {threshold:g}: give a share between 0 and 1")
         return replace(stored, threshold=threshold, precision=None)
     if precision is None or (precision == stored.precision and stored.threshold is not None):
         return stored
-    if not 0 < precision < 1:
-        raise RegraftError(f"--precision {precision:g}: give a share between 0 and 1, such as 0.98")
     val = predicted(trained)["val"]
     calibrated = stored.apply(val.probabilities)
     found = calibration.threshold(calibrated.max(1), calibrated.argmax(1) == val.true, precision)

@@ -1,6 +1,5 @@
 """A trained network with all that is needed to use it: from a run's checkpoint alone, offline."""
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from regraft import exported
 from regraft.calibration import Calibration
 from regraft.data.transforms import InputConfig
+from regraft.earlier import result_of
 from regraft.errors import RegraftError, did_you_mean
 from regraft.model import PARTS, Trained, assemble, fill
 from regraft.paths import shown
@@ -47,10 +47,8 @@ def checkpoint_of(path: Path) -> Path:
         raise RegraftError(
             f"{shown(path)} is a sweep: name one of its jobs, such as {shown(path / str(jobs[0]))}"
         )
-    try:
-        status = json.loads((path / "result.json").read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RegraftError(f"{shown(path)}: no run and no exported folder") from None
+    if (status := result_of(path).get("status")) is None:
+        raise RegraftError(f"{shown(path)}: no run and no exported folder")
     raise RegraftError(
         f"{shown(path)}: this run ({status}) has kept no checkpoint ({BEST}); train it again with "
         "callbacks.checkpoint, as it is by default"

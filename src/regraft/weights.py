@@ -1,7 +1,6 @@
 """Where pretrained tensors come from: inside this package, a file or folder, or the hub."""
 
 import argparse
-import hashlib
 import importlib
 import json
 import logging
@@ -171,8 +170,7 @@ def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str
 
     It is not read again as long as the file is in the same `state`.
     """
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = card.sha256_of(path)
     promised = path.resolve().name  # the hub's cache calls large files by what they should hold
     if re.fullmatch("[0-9a-f]{64}", promised) and promised != sha256:
         raise _damaged(path, where, "its content is not what the hub has")

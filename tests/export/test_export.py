@@ -20,6 +20,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from regraft import cli, exported, faults, trained
+from regraft.card import sha256_of
 from regraft.data.transforms import to_rgb
 from regraft.errors import RegraftError
 from regraft.export import card, formats
@@ -80,7 +81,7 @@ def test_regraft_json_has_what_predict_needs_and_where_it_comes_from(run, tmp_pa
     assert told["checked"]["images"] == 8
     assert told["checked"]["largest_difference"] <= 1e-4
     assert told["sha256"] == {
-        "model.safetensors": exported.digest(tmp_path / "out" / "model.safetensors")
+        "model.safetensors": sha256_of(tmp_path / "out" / "model.safetensors")
     }
     model = trained.load(tmp_path / "out")
     first = trained.load(run)

@@ -1,8 +1,10 @@
 """Which image files cannot be read, found out by reading them: `data.on_error=skip` leaves them."""
 
+import csv
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,9 @@ from regraft.data.transforms import (
     decode,
     no_warnings,
 )
+from regraft.escaping import in_csv
 from regraft.facts import Facts
+from regraft.paths import whole
 
 OnError = Literal["fail", "skip"]
 
@@ -32,6 +36,24 @@ class Skipped:
 
     name: str
     reason: str
+
+
+@contextmanager
+def listing(path: Path) -> Iterator[Callable[[Skipped], None]]:
+    """Lists images in a CSV file, which is there whole, and only if there are any."""
+    listed = 0
+    with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "reason"])
+
+        def skip(one: Skipped) -> None:
+            nonlocal listed
+            listed += 1
+            writer.writerow([in_csv(one.name), in_csv(one.reason)])
+
+        yield skip
+    if not listed:
+        path.unlink()
 
 
 def unreadable(paths: Sequence[Path]) -> dict[Path, str]:

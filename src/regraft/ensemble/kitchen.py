@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor, nn
 
-from regraft import predictions, rebuild, tracking, trained, verdict
+from regraft import outputs, predictions, rebuild, tracking, trained, verdict
+from regraft.advice.measure import device_of
 from regraft.checkpoint_io import save
-from regraft.collect import QUIET
 from regraft.config import build
 from regraft.data.images import Images, SplitName
 from regraft.earlier import CONFIG, RESULT
@@ -121,7 +121,7 @@ def serve(members: Members, home: Path, console: Console) -> Served:
     kitchen.images.keep_decoded(build(cfg.features).store, partial(watched, console))
     soup = greedy(_states(runs, kitchen.first, console), kitchen.judge)
     kitchen.network.load_state_dict(soup.state)
-    said = {"val": kitchen.say("val"), "test": kitchen.say("test")}
+    said: outputs.Predictions = {"val": kitchen.say("val"), "test": kitchen.say("test")}
     folder = None
     if len(soup.ingredients) > 1:
         folder = write(soup, runs, best, said, kitchen.images, home / FOLDER)
@@ -143,11 +143,6 @@ def head_is_random(cfg: DictConfig, best: trained.Trained) -> bool:
         facts = backbone.out_features, backbone.map_shape, len(best.classes)
         heads.append(build(cfg.head, *facts).state_dict())
     return any(not torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
-
-
-def device_of(cfg: DictConfig) -> torch.device:
-    trainer: pl.Trainer = build(cfg.trainer, devices=1, **QUIET)
-    return trainer.strategy.root_device
 
 
 def images_of(cfg: DictConfig, best: trained.Trained, run: Member) -> Images:
@@ -194,14 +189,13 @@ def write(
     soup: Soup,
     runs: Sequence[Member],
     best: trained.Trained,
-    said: Mapping[Any, tuple[Tensor, Tensor]],
+    said: outputs.Predictions,
     images: Images,
     folder: Path,
 ) -> Path:
     """Write the soup as the folder of a run, whole, in place of an earlier one."""
     used = [runs[number] for number in soup.ingredients]
     card: dict[str, Any] = {**best.card, FOLDER: [run.label for run in used]}
-    arrays = {split: (p.numpy(), y.numpy()) for split, (p, y) in said.items()}
     precision = best.calibration.precision
     found, told, calibrated = verdict.calibrated(precision, said["val"], said["test"])
     card["calibration"] = vars(found)
@@ -226,8 +220,7 @@ def write(
             save(kept | {"state_dict": soup.state, "regraft": card}, unfinished / trained.BEST)
             config = (runs[0].job.folder / CONFIG).read_bytes()
             write_whole(unfinished / CONFIG, config)
-            rows = {split: (images.names[split], y, p) for split, (p, y) in arrays.items()}
-            predictions.write(unfinished / predictions.NAME, images.classes, rows)
+            outputs.write_predictions(unfinished / predictions.NAME, images, said)
             text = json.dumps(result, indent=2, default=str) + "\n"
             write_whole(unfinished / RESULT, text.encode())
     except OSError as error:

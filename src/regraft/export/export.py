@@ -14,6 +14,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 
 from regraft import __version__, exported, faults, threshold, trained
+from regraft.card import sha256_of
 from regraft.earlier import result_of
 from regraft.errors import RegraftError
 from regraft.export import card, formats, parity
@@ -58,7 +59,7 @@ def export(run: Path, to: str, out: Path, precision: float | None = None) -> Exp
     with making(out) as folder:
         with exporting(to, out):
             format.write(model, network, folder)
-        files = {path.name: exported.digest(path) for path in sorted(folder.iterdir())}
+        files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         told = {"regraft": __version__, "format": to, "file": format.file, "sha256": files}
         told |= describe(model, result)
         write(folder, told)

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from regraft.figures.canvas import INK, SOFT, STAR, drawing, shorten
+from regraft.figures.canvas import INK, SOFT, STAR, drawing, legend_below, shorten
 
 Estimate = tuple[float, float, float]  # accuracy and its interval
 MOST = 40  # backbones in one picture
@@ -37,15 +37,7 @@ def draw(bars: Sequence[Bar], path: Path, *, images: int) -> None:
         figure.suptitle("Which backbone? Probed on frozen features, the best ones trained", size=10)
         _accuracies(left, bars, images)
         _costs(right, bars)
-        handles = {h.get_label(): h for h in left.lines if h.get_label()[0] != "_"}
-        figure.legend(
-            handles.values(),
-            map(str, handles),
-            loc="outside lower center",
-            ncols=3,
-            frameon=False,
-            fontsize=8,
-        )
+        legend_below(figure, [left], 3)
 
 
 def _accuracies(axes: Axes, bars: Sequence[Bar], images: int) -> None:

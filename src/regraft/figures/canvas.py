@@ -3,12 +3,13 @@ that the same numbers give the same bytes."""
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -37,6 +38,20 @@ def drawing(path: Path, width: float, height: float, dpi: int) -> Iterator[Figur
         content = io.BytesIO()
         canvas.print_png(content, metadata={"Software": None})
         write_whole(path, content.getvalue())
+
+
+def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+    """One legend for all panels, with each label once, below them."""
+    drawn = {str(line.get_label()): line for axes in panels for line in axes.lines}
+    handles = {label: line for label, line in drawn.items() if not label.startswith("_")}
+    figure.legend(
+        handles.values(),
+        list(handles),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+    )
 
 
 def shorten(name: str, limit: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from regraft.figures.canvas import INK, SOFT, STAR, drawing, shorten
+from regraft.figures.canvas import INK, SOFT, STAR, drawing, legend_below, shorten
 
 MOST = 30  # rows in one picture
 LOOK: dict[str, Any] = {"mec": INK, "mew": 0.9, "zorder": 3}
@@ -37,15 +37,7 @@ def draw(lines: Sequence[Line], path: Path, *, val: int, test: int) -> None:
         figure.suptitle(f"Combinations, and their members by validation accuracy{more}", size=10)
         _accuracies(left, lines, val, test)
         _weights(right, lines)
-        handles = {h.get_label(): h for h in left.lines if h.get_label()[0] != "_"}
-        figure.legend(
-            handles.values(),
-            map(str, handles),
-            loc="outside lower center",
-            ncols=3,
-            frameon=False,
-            fontsize=8,
-        )
+        legend_below(figure, [left], 3)
 
 
 def _accuracies(axes: Axes, lines: Sequence[Line], val: int, test: int) -> None:

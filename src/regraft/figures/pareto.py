@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from regraft.figures.canvas import INK, SOFT, drawing, shorten
+from regraft.figures.canvas import INK, SOFT, drawing, legend_below, shorten
 
 COSTS = {
     "wall_s": "seconds per job",
@@ -83,18 +83,8 @@ def draw(cells: Mapping[str, Sequence[Point]], path: Path, *, title: str) -> Non
                 _panel(axes, points, cost, names)
         for axes, label in zip(grid[-1], COSTS.values(), strict=True):
             axes.set_xlabel(f"{label} (log scale)", fontsize=8)
-        handles = {
-            h.get_label(): h for axes in grid.flat for h in axes.lines if h.get_label()[0] != "_"
-        }
         figure.suptitle(title, fontsize=10, weight="bold")
-        figure.legend(
-            handles.values(),
-            map(str, handles),
-            loc="outside lower center",
-            ncols=4,
-            frameon=False,
-            fontsize=8,
-        )
+        legend_below(figure, grid.flat, 4)
 
 
 def _panel(axes: Axes, points: Sequence[Point], cost: str, names: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regraft import diff, mistakes
@@ -98,10 +98,9 @@ def read(job: Job, *, full: bool) -> Told:
         return told
     calibration = table(record, "calibration")
     drawn = (charts.reliability(name, calibration.get(name)) for name in ("before", "after"))
-    return Told(
-        **{key: getattr(told, key) for key in ("job", "record", "values", "curves", "command")},
-        full=full,
-        by_class=_classes(job),
+    return replace(
+        told,
+        by_class=_classes(job, record),
         worst=mistakes.read(job.folder / mistakes.FILE),
         reliability=[diagram for diagram in drawn if diagram],
     )
@@ -127,10 +126,10 @@ def _curves(job: Job, best: int | None) -> list[charts.Chart]:
         return []
 
 
-def _classes(job: Job) -> classes.Classes | None:
+def _classes(job: Job, record: Mapping[str, Any]) -> classes.Classes | None:
     try:
         true, predicted, names = read_test(job.folder / "predictions.csv")
-        refuse_a_part(true, load_result(job.folder / "result.json")[0])
+        refuse_a_part(true, record)
     except (OSError, ValueError, LookupError, csv.Error):
         return None
     return classes.of(true, predicted, names) if true else None

@@ -17,7 +17,7 @@ from torch import nn
 from regraft import predictions, progress, threshold, trained
 from regraft.calibration import Calibration
 from regraft.complaints import explain
-from regraft.data.readable import Skipped
+from regraft.data.readable import Skipped, listing
 from regraft.data.transforms import InputConfig
 from regraft.environment import cores
 from regraft.errors import RegraftError
@@ -90,7 +90,7 @@ def _nothing(out: Path | None) -> str:
 def _predict(
     source: Path, images: Sequence[str], out: Path | None, how: How, console: Console
 ) -> None:
-    _refuse_shares(how)
+    threshold.refuse(precision=how.precision, threshold=how.threshold)  # before any work
     _refuse(out, images)
     which = asked.images(images, path_column=how.path_column)
     network = trained.load(source)
@@ -131,7 +131,7 @@ def _files(
     """What writes answers, and what lists an image that was left out."""
     if out is not None:
         with (
-            files.beside(out) as skip,
+            listing(files.skipped_beside(out)) as skip,
             whole(out) as unfinished,
             format_of(out)(unfinished, classes, top) as write,
         ):
@@ -172,18 +172,6 @@ def device_of(name: str) -> torch.device:
         reason = printable(str(error).splitlines()[0])
         raise RegraftError(f"--device={name}: {reason}; leave it out or use cpu") from error
     return device
-
-
-def _refuse_shares(how: How) -> None:
-    """Raises RegraftError, before the network is loaded, for a threshold that cannot be."""
-    if how.precision is not None and how.threshold is not None:
-        raise RegraftError("--precision finds a threshold and --threshold is one: leave one out")
-    if how.precision is not None and not 0 < how.precision < 1:
-        raise RegraftError(
-            f"--precision {how.precision:g}: give a share between 0 and 1, such as 0.98"
-        )
-    if how.threshold is not None and not 0 <= how.threshold <= 1:
-        raise RegraftError(f"--threshold {how.threshold:g}: give a share between 0 and 1")
 
 
 def _refuse(out: Path | None, images: Sequence[str]) -> None:

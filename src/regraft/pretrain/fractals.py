@@ -50,13 +50,7 @@ class Fractals(Method):
         def loss_of(x: Tensor, y: Tensor) -> Tensor:
             return F.cross_entropy(head(backbone(backbone.input.normalize(x))), y)
 
-        backbone.freeze(())
-        backbone.train()
-        parameters = [*backbone.parameters(), *head.parameters()]
-        loader = task.images.loader("train", shuffle=True)
-        doing = f"pretraining {backbone.name}"
-        first, last = self.minimise(loss_of, parameters, loader, task, doing)
-        return [Learned("all stages", first, last, round(time.perf_counter() - started, 3))]
+        return self.minimise_whole(loss_of, head, task, started)
 
     def shipped(self, backbone: Backbone) -> Path | None:
         """The embedded weights, where they are asked for with the settings that they have."""

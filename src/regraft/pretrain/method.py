@@ -1,6 +1,7 @@
 """What every way of pretraining has in common: its settings, what it sees, and how it learns."""
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -139,6 +140,23 @@ class Method(ABC):
                     f"pretrain={self.name}: the loss is no number ({doing}); lower pretrain.lr"
                 )
         return means[0], means[-1]
+
+    def minimise_whole(
+        self,
+        loss_of: Callable[[Tensor, Tensor], Tensor],
+        head: nn.Module,
+        task: Task,
+        started: float,
+    ) -> list[Learned]:
+        """The same of all stages at once, under a head that is thrown away afterwards."""
+        backbone = task.backbone
+        backbone.freeze(())
+        backbone.train()
+        parameters = [*backbone.parameters(), *head.parameters()]
+        loader = task.images.loader("train", shuffle=True)
+        doing = f"pretraining {backbone.name}"
+        first, last = self.minimise(loss_of, parameters, loader, task, doing)
+        return [Learned("all stages", first, last, round(time.perf_counter() - started, 3))]
 
     def _groups(self, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
         """Biases and norms are not decayed."""

@@ -62,13 +62,7 @@ class SimCLR(WithoutLabels):
             found: Tensor = nt_xent(first, second)
             return found
 
-        backbone.freeze(())
-        backbone.train()
-        parameters = [*backbone.parameters(), *head.parameters()]
-        loader = task.images.loader("train", shuffle=True)
-        doing = f"pretraining {backbone.name}"
-        first, last = self.minimise(loss_of, parameters, loader, task, doing)
-        return [Learned("all stages", first, last, round(time.perf_counter() - started, 3))]
+        return self.minimise_whole(loss_of, head, task, started)
 
 
 def _lightly() -> tuple[Any, Any, Any]:
