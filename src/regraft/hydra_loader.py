@@ -6,6 +6,7 @@ known whose it is: ours and Hydra's own may say anything, a team's may say what 
 what the user types is no file.
 """
 
+import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,8 @@ PLACES = {"dirpath", "default_root_dir", "root_dir", "save_dir", "log_dir"}
 WRITERS = ("callbacks", "trainer", "logger")  # what is called path in there is written, too
 MOST_VALUES = 10_000  # of one file that repeats what it has said
 INSIDE = re.compile(r"\$\{output_dir\}(/[\w. -]+)*")
+MOST_FILES = 1000  # that are remembered
+_parsed: dict[tuple[str, str, str], ConfigResult | None] = {}  # by source, file and text
 
 
 def install() -> None:
@@ -75,14 +78,24 @@ class Loader(ConfigLoaderImpl):
 
 
 class Repository(ConfigRepository):
-    """Hydra's own, but a file that would fill the memory is not made a config."""
+    """Hydra's own, but a file that would fill the memory is not made a config.
+
+    What a file's text means is remembered: each job of a sweep is composed from the same files, and
+    reading them anew was a quarter of the time.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        if source is not None and source.scheme() == "file":
-            file = Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml")
-            refuse_what_grows(file.read_text(encoding="utf-8"), str(file))
-        return super().load_config(config_path)
+        if source is None or source.scheme() != "file":
+            return super().load_config(config_path)
+        file = Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml")
+        known = (source.provider, str(file), file.read_text(encoding="utf-8"))
+        if known not in _parsed:
+            refuse_what_grows(known[-1], str(file))
+            if len(_parsed) == MOST_FILES:
+                _parsed.clear()
+            _parsed[known] = super().load_config(config_path)
+        return copy.deepcopy(_parsed[known])  # Hydra merges into what it is given
 
 
 def refuse_what_grows(text: str, file: str) -> None:
