@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LOWEST := $(VENV)/lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-fast test-lowest fuzz lint format bench kills advice profile sync clean clean-all
+.PHONY: help install quickstart test test-fast test-all golden mutants test-lowest fuzz lint format bench kills advice profile sync clean clean-all
 
 help: ## List these verbs
 	@echo "regraft: how much of a pretrained network should I keep?"
@@ -23,14 +23,31 @@ quickstart: $(STAMP) ## Run the four strategies in the four quadrants, draw the 
 	if [ -n "$$picture" ]; then echo; echo "The picture: $$picture"; fi; \
 	exit $$status
 
-test: $(STAMP) ## All tests (JOBS=2 at a time, ARGS="-k words" for some)
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+# Each worker takes a row of neighbouring tests and, when it has none left, some of the other's.
+PYTEST = $(PY) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-min=0.5
 
-test-fast: $(STAMP) ## All but the slow tests
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow" $(ARGS)
+install: $(STAMP) ## Make the environment, which the other verbs do by themselves
+
+test: $(STAMP) ## All tests but the nightly ones (JOBS=2 at a time, ARGS="-k words" for some)
+	@$(PY) tests/support/machine.py
+	@$(PYTEST) $(ARGS)
+
+test-fast: $(STAMP) ## Those that train nothing and start no process
+	@$(PY) tests/support/machine.py
+	@$(PYTEST) tests/unit src $(ARGS)
+
+test-all: $(STAMP) ## All tests and the nightly ones: an hour or more
+	@$(PY) tests/support/machine.py
+	@$(PYTEST) tests src $(ARGS)
+
+golden: $(STAMP) ## Train the jobs of the golden losses again and show old beside new
+	@$(PY) tests/support/golden.py
+
+mutants: $(STAMP) ## Break the engine in many small ways; some test must catch each
+	@$(PY) tests/support/mutants.py $(ARGS)
 
 # Without pytest's filter: old packages use what newer ones, which they take, are about to remove.
-TESTED_AT_FLOORS := $(addprefix tests/,test_conf.py test_config.py test_provenance.py test_plan.py \
+TESTED_AT_FLOORS := $(addprefix tests/unit/,test_conf.py test_config.py test_provenance.py test_plan.py \
 	test_head.py test_optim.py test_backbone.py test_weights.py test_hub.py data/test_manifest.py)
 
 test-lowest: $(STAMP) ## A job and some tests on the lowest allowed dependencies
@@ -40,7 +57,7 @@ test-lowest: $(STAMP) ## A job and some tests on the lowest allowed dependencies
 	@WANDB_MODE=offline $(LOWEST)/bin/python train.py -m strategy=feature_extraction,finetune \
 		logger=wandb data.per_class=20 trainer.max_epochs=2 hydra.sweep.dir=$(LOWEST)/outputs
 	@$(LOWEST)/bin/regraft report $(LOWEST)/outputs
-	@$(LOWEST)/bin/python -m pytest -q -o filterwarnings= -m "not slow" $(TESTED_AT_FLOORS) $(ARGS)
+	@$(LOWEST)/bin/python -m pytest -q -o filterwarnings= $(TESTED_AT_FLOORS) $(ARGS)
 
 fuzz: $(STAMP) ## 2,000 random command lines, each a fast run or one clear line
 	@$(PY) benchmarks/fuzz.py $(ARGS)

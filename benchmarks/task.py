@@ -23,7 +23,7 @@ from regraft.backbone import Backbone
 from regraft.data.images import Images, SplitName
 from regraft.data.sources import fractals
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from jobs import run_job
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -1,15 +1,18 @@
-"""What all tests share: a quiet, offline, private environment, and the real command line."""
+"""What all tests share: a quiet, offline, private environment, and runs that are trained once."""
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from in_process import Done
+    from runs import Run
 
 # Before torch is imported, and inherited by every process that a test starts. The workers of
 # pytest-xdist share the cores among themselves, so each computes with one thread.
@@ -21,13 +24,10 @@ os.environ.update(
     NO_COLOR="1",
     _TYPER_FORCE_DISABLE_TERMINAL="1",  # typer colours its output for some CI services
 )
+KEPT = {"WANDB_MODE", "WANDB_SILENT", "REGRAFT_CACHE", "REGRAFT_TEST_RUNS"}
 # What the person who runs the tests has set for their own work.
 for name in [*os.environ]:
-    if name.startswith(("WANDB_", "REGRAFT_", "HYDRA_")) and name not in {
-        "WANDB_MODE",
-        "WANDB_SILENT",
-        "REGRAFT_CACHE",
-    }:
+    if name.startswith(("WANDB_", "REGRAFT_", "HYDRA_")) and name not in KEPT:
         del os.environ[name]
 os.environ.pop("FORCE_COLOR", None)
 
@@ -36,20 +36,20 @@ from regraft import hydra_loader  # noqa: E402, after the environment
 hydra_loader.install()  # as the program does, so that no test depends on which ran before it
 
 REPOSITORY = Path(__file__).parents[1]
-
 # What tests share is imported by them; collecting it for doctests would import it a second time.
-collect_ignore = [
-    path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")
-]
+collect_ignore = ["support"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session a cache of its own; set here, workers started later inherit it."""
-    if "REGRAFT_CACHE" in os.environ:
-        return
-    cache = tempfile.mkdtemp(prefix="regraft-tests-")
-    os.environ["REGRAFT_CACHE"] = cache
-    config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+    """Give the session a cache and a folder of shared runs; workers that start later inherit them.
+
+    Either may be set by the person who runs the tests, and is then kept.
+    """
+    for name in ("REGRAFT_CACHE", "REGRAFT_TEST_RUNS"):
+        if name not in os.environ:
+            folder = tempfile.mkdtemp(prefix="regraft-tests-")
+            os.environ[name] = folder
+            config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
@@ -59,27 +59,25 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def train_in() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `python train.py <words>` in a folder, as a person would."""
+def finished_run() -> "Iterator[Callable[..., Run]]":
+    """`finished_run(*words)`: a run that was trained once for all tests, to be read only."""
+    import runs
 
-    def run(folder: Path, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(REPOSITORY / "train.py"), *words],
-            cwd=folder,
-            # Without W&B's process of this one, which would drop what is left at the other's end.
-            env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-
-    return run
+    yield runs.finished_run
+    assert runs.changed() == [], "tests have changed what they share: Run.copy makes a copy"
 
 
 @pytest.fixture
-def train(
-    tmp_path: Path, train_in: Callable[..., subprocess.CompletedProcess[str]]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The same from an empty folder."""
-    return partial(train_in, tmp_path)
+def train(tmp_path: Path) -> "Callable[..., Done]":
+    """`train(*words)`: python train.py in an empty folder, in this process."""
+    import in_process
+
+    return partial(in_process.train, tmp_path)
+
+
+@pytest.fixture
+def regraft(tmp_path: Path) -> "Callable[..., Done]":
+    """`regraft(*words)`: the command of this name in the same folder, in this process."""
+    import in_process
+
+    return partial(in_process.regraft, tmp_path)
