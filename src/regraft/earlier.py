@@ -15,6 +15,7 @@ from regraft.config import resolved
 from regraft.errors import RegraftError
 from regraft.masking import masked
 from regraft.paths import shown
+from regraft.provenance import hydras_words_of
 
 _log = logging.getLogger(__name__)
 RESULT = "result.json"
@@ -57,7 +58,7 @@ def look(folder: Path, cfg: DictConfig) -> dict[str, Any]:
     # A job that was refused before it began has left no more than a result that says so.
     if not any((folder / name).exists() for name in (CONFIG, "checkpoints")):
         hydra = HydraConfig.get()
-        named = any("hydra.run.dir=" in str(word) for word in hydra.overrides.hydra)
+        named = any("hydra.run.dir=" in word for word in hydras_words_of(hydra))
         if cfg.get("resume") == "auto" and hydra.mode == RunMode.RUN and not named:
             _log.warning("resume=auto finds nothing in a new folder: give hydra.run.dir=<folder>")
         return {}

@@ -84,6 +84,12 @@ def words_of(hydra: Any) -> list[str]:
     return list(map(str, words))
 
 
+def hydras_words_of(hydra: Any) -> list[str]:
+    """The words of the command line that are Hydra's own, hydra.…=…; not resolved either."""
+    words: Any = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
+    return list(map(str, words))
+
+
 def key_of(word: str) -> str:
     """The key or group that a word of the command line is about.
 
@@ -98,14 +104,14 @@ def defaults(hydra: Any, words: Sequence[str] | None = None) -> list[ResultDefau
 
     With `words`, a job of these instead of those of the command line.
     """
-    words = [*hydra.overrides.hydra, *(words_of(hydra) if words is None else words)]
+    words = [*hydras_words_of(hydra), *(words_of(hydra) if words is None else words)]
     found = _loader(hydra).compute_defaults_list(hydra.job.config_name, words, RunMode.RUN)
     return list(found.defaults)
 
 
 def composed(hydra: Any, words: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """The job that these words mean instead of those of the command line, and its choices."""
-    words = [*hydra.overrides.hydra, *words]
+    words = [*hydras_words_of(hydra), *words]
     cfg = _loader(hydra).load_configuration(hydra.job.config_name, words, RunMode.RUN)
     made = options_of(cfg.hydra)
     with open_dict(cfg):

@@ -22,7 +22,7 @@ from regraft.hydra_loader import refuse_word
 from regraft.lock import held
 from regraft.masking import MASK
 from regraft.paths import SWEEP, conf_folder, shown
-from regraft.provenance import words_of
+from regraft.provenance import hydras_words_of, words_of
 
 
 def resume(folder: Path) -> None:
@@ -126,7 +126,7 @@ def _plan(folder: Path) -> dict[str, Any]:
     if MASK not in text:
         return dict(json.loads(text))
     config: Any = OmegaConf.load(folder / "multirun.yaml")  # Hydra's own, with the secrets
-    words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
+    words = [*hydras_words_of(config.hydra), *words_of(config.hydra)]
     return {"words": words} | sweep.plan_of(config)
 
 
@@ -168,7 +168,7 @@ def _of_hydra(stored: Path) -> list[str]:
     if not stored.exists():
         return []
     found: Any = OmegaConf.select(OmegaConf.load(stored), "hydra.overrides.hydra")
-    return [] if found is None else list(map(str, found))
+    return [] if found is None else list(map(str, OmegaConf.to_container(found, resolve=False)))
 
 
 def _config_dir(stored: Path) -> str | None:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from regraft.beside import kind
+from regraft.provenance import hydras_words_of
 
 if TYPE_CHECKING:  # numpy and SciPy come with it, which `--help` can do without
     from regraft.jobs import Job
@@ -22,7 +23,7 @@ def prepare(config: DictConfig) -> None:
     import optuna  # the sweeper's own, which tells of every trial on the terminal
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    said = {word.partition("=")[0].lstrip("+") for word in config.hydra.overrides.hydra}
+    said = {word.partition("=")[0].lstrip("+") for word in hydras_words_of(config.hydra)}
     ours: dict[str, Any] = {"direction": "maximize"}
     if kind(config.hydra) == "basic":
         ours["n_jobs"] = 1  # one after the other, so each may learn from the one before

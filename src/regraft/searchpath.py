@@ -191,7 +191,7 @@ def say_what_is_replaced(hydra: HydraConf, jobs: Iterable[Sequence[str]] | None 
 
     `jobs` are the overrides of several jobs, for which each is said once.
     """
-    each = jobs if jobs is not None else [hydra.overrides.task]
+    each = jobs if jobs is not None else [provenance.words_of(hydra)]
     found = [file for words in each for file in used(hydra, words)]
     for file in dict.fromkeys(found):
         if file.replaces:

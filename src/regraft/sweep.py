@@ -25,7 +25,7 @@ from regraft.interrupt import pass_on
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
-from regraft.provenance import words_of
+from regraft.provenance import hydras_words_of, words_of
 
 _held = ExitStack()  # of the same, until this process ends
 started: list[Path] = []  # folders of the sweeps that this process has started
@@ -51,7 +51,7 @@ class SweepProgress(Callback):
         except Exception:  # what cannot be counted cannot be swept, as Hydra is about to say
             return
         _held.enter_context(held(folder))
-        words = [*config.hydra.overrides.hydra, *words_of(config.hydra)]
+        words = [*hydras_words_of(config.hydra), *words_of(config.hydra)]
         write_whole(folder / SWEEP, json.dumps(masked({"words": words} | plan)).encode())
         begin(config, plan["jobs"])
 

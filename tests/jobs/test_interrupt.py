@@ -1,10 +1,10 @@
-"""Ctrl-C in a sweep whose jobs run in its own process; cli/test_sweep.py has the other kind."""
+"""Ctrl-C in this process; cli/test_sweep.py has jobs with processes of their own."""
 
 import json
 
 import pytest
 import stops
-from runs import TINY, stripes
+from runs import TINY, filled
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +15,7 @@ def untaken_signals():
 
 def test_ctrl_c_ends_jobs_that_joblib_runs_one_at_a_time(train, tmp_path):
     killer = f"{{_target_:killer.Killer,folder:'{tmp_path}',step:5,name:SIGINT}}"
-    words = [word.replace("{stripes}", str(stripes())) for word in TINY]
-    words += ["trainer.max_epochs=3", "seed=0,1", "hydra.sweep.dir=sweep"]
+    words = [*map(filled, TINY), "trainer.max_epochs=3", "seed=0,1", "hydra.sweep.dir=sweep"]
     words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", f"+callbacks.killer={killer}"]
     done = train("-m", *words, REGRAFT_TRUST="killer")
     assert done.returncode == 130
@@ -26,3 +25,13 @@ def test_ctrl_c_ends_jobs_that_joblib_runs_one_at_a_time(train, tmp_path):
     assert result["error"] == "interrupted at step 5; go on with: regraft resume sweep"
     assert result["error"] in done.stderr
     assert (tmp_path / "sweep" / "sweep.md").exists()
+
+
+def test_a_run_whose_folder_is_named_by_a_key_goes_on(tmp_path, train, regraft):
+    killer = f"{{_target_:killer.Killer,folder:'{tmp_path}',step:2,name:SIGINT}}"
+    words = [*map(filled, TINY), f"+callbacks.killer={killer}", "hydra.run.dir=of_seed_${seed}"]
+    trusted = {"REGRAFT_TRUST": "killer"}
+    assert train(*words, **trusted).returncode == 130
+    done = regraft("resume", "of_seed_0", **trusted)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "of_seed_0/result.json").read_text())["status"] == "finished"

@@ -1,5 +1,7 @@
 """A sweep as its command leaves it, with jobs made to fail on purpose."""
 
+import json
+
 import pytest
 import wandb_file
 from PIL import Image
@@ -105,6 +107,9 @@ def test_a_sweep_whose_folders_have_other_names_ends_in_one_line(finished_run):
     done = finished_run("-m", *TINY, "hydra.sweep.subdir=job_${hydra.job.num}")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+    # What refers to a job is not looked up where there is none yet.
+    plan = json.loads((done.folder / "sweep.json").read_text())
+    assert "hydra.sweep.subdir=job_${hydra.job.num}" in plan["words"]
     assert "holds no job folders 0, 1, 2" in done.stderr.splitlines()[-1]
     assert (done.folder / "job_0" / "result.json").exists()
 
