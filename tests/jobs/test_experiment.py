@@ -11,7 +11,7 @@ import wandb_file
 from jobs import run_job
 from runs import TINY
 
-from regraft import logger
+from regraft import config, logger
 from regraft.errors import RegraftError
 from regraft.paths import conf_folder
 
@@ -106,6 +106,26 @@ def test_the_judged_epoch_is_the_best_by_what_is_monitored(metric, best, mode, f
     values = [float(row[f"val/{metric}"]) for row in run.rows("metrics.csv")]
     assert len(values) == 4
     assert run.result["best_epoch"] == values.index(best(values))
+
+
+def test_what_is_judged_are_the_weights_of_the_best_epoch_not_the_last_ones(finished_run):
+    run = finished_run(*JOBS["finetune"])
+    losses = [float(row["val/loss"]) for row in run.rows("metrics.csv")]
+    assert run.result["best_epoch"] < 3
+    assert abs(losses[run.result["best_epoch"]] - losses[-1]) > 0.002
+    assert run.result["metrics"]["val/loss"] == pytest.approx(
+        losses[run.result["best_epoch"]], abs=1e-4
+    )
+
+
+def test_a_job_is_the_same_whether_its_backbone_was_built_for_it_or_for_an_earlier_one(tmp_path):
+    words = [*TINY, "strategy=scratch", "augment=light", "balance=sampler"]
+    config._built.cache_clear()
+    for name in ("built", "found"):
+        run_job(tmp_path / name, *words)
+    assert config._built.cache_info().hits == 1
+    metrics = [result(tmp_path / name)["metrics"] for name in ("built", "found")]
+    assert metrics[0] == metrics[1]
 
 
 def test_a_folder_with_a_result_is_not_written_over(tmp_path, finished_run):

@@ -1,6 +1,7 @@
 """One finished job, and what it leaves behind; then every strategy once, with other options."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -109,6 +110,20 @@ def test_other_strategies_and_options_run_too(words, finished_run):
     assert done.returncode == 0, done.stderr
     assert done.result["status"] == "finished"
     assert "Warning" not in done.stderr
+
+
+def test_the_curve_of_collect_is_scored_on_validation_images(tmp_path, train, monkeypatch):
+    """Of which there are seven, and eight of test: so its accuracies are sevenths."""
+    monkeypatch.setattr("regraft.collect.MIN_STEPS", 5)
+    images = shutil.copytree(stripes(), tmp_path / "images")
+    (images / "val" / "down" / "00.png").unlink()
+    words = [word.replace("{stripes}", str(images)) for word in TINY]
+    done = train(*words, "strategy=collect", "strategy.sizes=3", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    forecast = json.loads((tmp_path / "run" / "forecast.json").read_text())
+    sevenths = {round(7 * point["acc"], 4) for point in forecast["points"]}
+    assert sevenths <= {*range(8)}
+    assert not sevenths <= {0, 7}
 
 
 def test_collect_answers_with_a_forecast(finished_run):

@@ -4,9 +4,11 @@ import csv
 import json
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from jobs import run_job
 from runs import TINY
+from stops import go_on, same, stopped
 
 from regraft import features
 from regraft.backbone import Backbone
@@ -69,6 +71,22 @@ def test_with_leave_the_batch_is_halved_and_the_steps_stay(finished_run, tmp_pat
     assert caplog.text.count("starting again with loader.batch_size=") == 2
     # What was asked for: by that it is known again when it goes on.
     assert "batch_size: 16" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_job_that_goes_on_begins_with_the_batch_that_fitted(tmp_path, small_device, monkeypatch):
+    words = (*FINETUNE, "loader.on_oom=halve", "trainer.max_epochs=2")
+    run_job(tmp_path / "whole", *words)
+    stopped(tmp_path / "run", monkeypatch, *words, step=7)
+    tried, fit = [], pl.Trainer.fit
+
+    def watched(self, model, datamodule, **more):
+        tried.append(datamodule.batch_size)
+        return fit(self, model, datamodule=datamodule, **more)
+
+    monkeypatch.setattr(pl.Trainer, "fit", watched)
+    go_on(tmp_path / "run", *words)
+    assert tried == [4]
+    same(tmp_path / "whole", tmp_path / "run")
 
 
 @pytest.mark.parametrize("place", ["computing features", "judging"])

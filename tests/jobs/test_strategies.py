@@ -50,6 +50,14 @@ def test_what_is_tuned_or_reset_learns(job):
     assert changed(job, moving) == moving
 
 
+def test_with_few_images_tuned_stages_keep_the_statistics_of_their_norms(finished_run):
+    """24 images are too few to learn them from; a stage with random weights has to."""
+    tuned, scratch = (finished_run(*golden.JOBS[name]) for name in ("finetune", "scratch"))
+    statistics = [name for name in tuned.witness["before"] if "running_" in name]
+    assert changed(tuned, statistics) == []
+    assert changed(scratch, statistics) == statistics
+
+
 def test_kept_stages_are_never_in_train_mode(job):
     kept = tuple(
         module

@@ -35,7 +35,7 @@ def batches(model, count=12):
     return DataLoader(TensorDataset(images, torch.arange(count) % 3), batch_size=4)
 
 
-def fit(model, folder, *, epochs=2, images=12, callbacks=(), **options):
+def fit(model, folder, *, epochs=2, images=12, callbacks=(), gradient_clip_val=1.0, **options):
     trainer = pl.Trainer(
         max_epochs=epochs,
         callbacks=list(callbacks),
@@ -46,7 +46,7 @@ def fit(model, folder, *, epochs=2, images=12, callbacks=(), **options):
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=folder,
-        gradient_clip_val=1.0,
+        gradient_clip_val=gradient_clip_val,
         **options,
     )
     trainer.fit(model, batches(model, images), batches(model, images))

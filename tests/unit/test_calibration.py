@@ -20,6 +20,15 @@ def drawn(scale: float, images: int = 4000, classes: int = 4):
     return softmax(scale * logits, axis=1).astype(np.float32), labels
 
 
+def test_the_error_is_of_fifteen_bins():
+    """0.61 and 0.69 are in two bins of fifteen; in one of ten, their errors would cancel out."""
+    probabilities = np.array([[0.61, 0.39]] * 100 + [[0.69, 0.31]] * 100)
+    labels = np.array([0] * 71 + [1] * 29 + [0] * 59 + [1] * 41)
+    found = calibration.bins(probabilities, labels)
+    assert [images for images, *_ in found if images] == [100, 100]
+    assert calibration.error(found) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_what_made_the_network_too_sure(scale):
     probabilities, labels = drawn(scale)

@@ -133,6 +133,16 @@ def test_the_command_line_wins_over_the_strategy():
     assert cfg.strategy.name == "finetune"
 
 
+def test_an_overlay_wins_over_what_it_is_put_over():
+    """A strategy over the optimizer's own ratios, a sweep over the primary config."""
+    assert composed("optimizer=sgd", "strategy=scratch").optimizer.stage_decay == 1
+    cfg = composed("strategy=finetune", "optimizer=sgd")
+    assert (cfg.optimizer.backbone_ratio, cfg.optimizer.stage_decay) == (0.1, 0.7)
+    assert composed().min_steps == 0
+    assert composed("sweep=verify").min_steps == 400
+    assert composed("sweep=verify", "min_steps=7").min_steps == 7
+
+
 FREEZES = [option for group, option in OPTIONS if group == "freeze"]
 
 

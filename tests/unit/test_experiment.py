@@ -41,6 +41,16 @@ def test_numbers_that_json_does_not_know_become_null(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text()) == {"a": [None, 1]}
 
 
+def test_who_reads_a_result_while_a_new_one_is_written_reads_the_old_one_whole(tmp_path):
+    record = tracking.Record(Job(tmp_path, {}, (), None), OmegaConf.create(), {"epoch": 1})
+    record.write()
+    with (tmp_path / "result.json").open() as reader:
+        record.result["epoch"] = 2
+        record.write()
+        assert json.load(reader) == {"epoch": 1}
+    assert json.loads((tmp_path / "result.json").read_text()) == {"epoch": 2}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

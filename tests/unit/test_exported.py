@@ -40,6 +40,15 @@ def change(folder, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+def test_a_folder_says_what_its_run_says(run, out):
+    ours, theirs = trained.load(run), trained.load(out)
+    assert theirs.classes == ours.classes == exports.CLASSES
+    assert theirs.input == ours.input
+    assert theirs.calibration == ours.calibration
+    assert ours.calibration.temperature == 1.7
+    assert ours.input.mean == (0.4, 0.5, 0.6)
+
+
 def test_weights_that_are_not_those_are_refused(out):
     path = out / "model.safetensors"
     content = bytearray(path.read_bytes())

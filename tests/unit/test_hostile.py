@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
-from regraft import config, weights
+from regraft import config, trained, weights
 from regraft.complaints import explain
 from regraft.data.images import Images
 from regraft.data.manifest import manifest
@@ -171,6 +171,15 @@ def test_a_checkpoint_is_refused_in_one_line(name):
     path = HERE / "checkpoints" / name
     with pytest.raises(RegraftError) as caught:
         weights.load("tiny", str(path), torch.nn.Linear(1, 2))
+    assert str(path) in one_line(caught.value)
+    assert not canary()
+
+
+@pytest.mark.parametrize("name", ["zipped.pth", "legacy.pt", "lightning.ckpt"])
+def test_nor_is_it_taken_for_a_run(name):
+    path = HERE / "checkpoints" / name
+    with pytest.raises(RegraftError) as caught:
+        trained.read(path)
     assert str(path) in one_line(caught.value)
     assert not canary()
 

@@ -106,6 +106,21 @@ def test_lr_scale_is_a_factor_on_everything():
         assert b["lr"] == pytest.approx(a["lr"] / 2)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "after"), [(optim.cosine, [1.0, 0.97]), (optim.constant, [1.0, 1.0])]
+)
+def test_the_warm_up_takes_its_share_of_the_steps(schedule, after):
+    """A quarter of twelve steps rises evenly to the full rate, which the fourth step has."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = schedule(optimizer, 12, warmup=0.25)
+    rates = []
+    for _ in range(5):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.25, 0.5, 0.75, *after], abs=0.005)
+
+
 def test_onecycle_survives_a_training_of_one_step():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     optim.onecycle(optimizer, 1, warmup=0.25, div=25.0)

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from regraft.comparison import read_sweep
+from regraft.comparison import read_sweep, textbook_held
 from regraft.errors import RegraftError
 from regraft.figures import pareto, quadrants
 from regraft.jobs import read_jobs
-from regraft.report import costs_of, line, report, show
+from regraft.report import costs_of, line, panel, report, show
 from regraft.statistics import compare
+from regraft.tables import seeds
 
 BOOK = {
     "feature_extraction": "small_similar",
@@ -77,6 +78,45 @@ def test_jobs_that_were_never_started_are_counted(planned, said, tmp_path):
     add(tmp_path, 0, 0.9)
     (tmp_path / "sweep.json").write_text(json.dumps({"jobs": planned}))
     assert said in read_sweep(tmp_path).summary
+
+
+def test_a_job_whose_seed_nobody_typed_has_the_seed_zero(tmp_path):
+    for number, strategy in enumerate(("finetune", "scratch")):
+        add(tmp_path, number, 0.9 - 0.1 * number, strategy=strategy)
+        path = tmp_path / str(number) / "result.json"
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"overrides": [f"strategy={strategy}"]})
+        )
+    sweep = read_sweep(tmp_path)
+    assert [job.seed for job in sweep.jobs] == [0, 0]
+    assert "2 jobs, 0 failed" in sweep.summary
+    assert [len(row.counted) for row in sweep.cells[0].rows] == [1, 1]
+
+
+def test_of_how_many_seeds_some_failed_is_said(tmp_path):
+    for number, (seed, acc) in enumerate([(0, 0.9), (1, None), (2, 0.8)]):
+        add(tmp_path, number, acc, seed=seed)
+    for number in (3, 4, 5):
+        add(tmp_path, number, 0.7, seed=number - 3, strategy="scratch")
+    found = {row.name: seeds(row) for row in read_sweep(tmp_path).cells[0].rows}
+    assert found == {"finetune": "2 of 3", "scratch": "3"}
+
+
+def test_the_textbooks_choice_is_marked_whoever_wins_and_holds_where_it_ties(tmp_path):
+    lost, tied = tmp_path / "lost", tmp_path / "tied"
+    for folder, best in ((lost, 0.95), (tied, 0.805)):
+        for seed in range(3):
+            place = {"seed": seed, "quadrant": "big_similar"}
+            add(folder, 2 * seed, 0.8 + 0.004 * seed, strategy="finetune", **place)
+            add(folder, 2 * seed + 1, best + 0.005 * seed, strategy="scratch", **place)
+    for folder, held in ((lost, False), (tied, True)):
+        [cell] = read_sweep(folder).cells
+        assert textbook_held(cell) is held
+        assert cell.verdict.best == "scratch"
+        assert {bar.name: bar.textbook for bar in panel(cell).bars} == {
+            "finetune": True,
+            "scratch": False,
+        }
 
 
 def test_contenders_with_the_same_answers_are_one(tmp_path):

@@ -134,6 +134,18 @@ def test_many_contenders_need_a_clearer_difference():
     assert len(judge([best, second, *others]).winners) == 7
 
 
+def test_every_difference_to_the_best_is_corrected_for_how_many_there_are():
+    """Of three that are as far behind over their seeds, each p is three times that of one."""
+    best = scores("best", [0.90, 0.91, 0.92], images=100_000)
+    others = [scores(name, [0.86, 0.89, 0.88], images=100_000) for name in "abc"]
+    alone = compare(best, others[0]).p
+    assert alone < 0.05 < 3 * alone
+    verdict = judge([best, *others])
+    assert [c.p for c in verdict.comparisons.values()] == pytest.approx([3 * alone] * 3)
+    assert judge([best, others[0]]).winners == ("best",)
+    assert len(verdict.winners) == 4
+
+
 def test_seeds_of_one_fold_are_no_repetitions_of_it():
     """Equal contenders with their own luck in each fold are told apart in about 5 % of cases."""
     rng = np.random.default_rng(0)

@@ -35,6 +35,11 @@ def same(folder, network):
     return found
 
 
+def test_classes_stand_in_the_order_of_the_training_not_of_the_alphabet(tmp_path):
+    run(tmp_path, classes=("zebra", "10", "9"))
+    assert trained.load(tmp_path).classes == ("zebra", "10", "9")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_loaded_offline(family, tmp_path):
     name, size = FAMILIES[family]

@@ -23,6 +23,24 @@ def test_who_is_wholly_sure_shares_the_last_bin_with_who_nearly_is():
     assert verdict.metrics("test", probabilities, labels)["test/ece"] == pytest.approx(0.035)
 
 
+def test_macro_f1_counts_every_class_alike():
+    """Eight of nine of one class are right and none of the other: F1 of 16/18 and of 0."""
+    probabilities = torch.tensor([[0.9, 0.1]] * 9)
+    found = verdict.metrics("test", probabilities, torch.tensor([0] * 8 + [1]))
+    assert found["test/acc"] == pytest.approx(8 / 9, abs=1e-6)
+    assert found["test/macro_f1"] == pytest.approx(16 / 17 / 2, abs=1e-6)
+
+
+def test_the_temperature_is_that_of_the_validation_images():
+    """Right in nine of ten, and as sure; of the test images only six of ten are."""
+    sure = torch.tensor([[0.9, 0.1]] * 100)
+    val = (sure, torch.tensor([0] * 90 + [1] * 10))
+    test = (sure, torch.tensor([0] * 60 + [1] * 40))
+    found, _, metrics = verdict.calibrated(None, val, test)
+    assert found.temperature == pytest.approx(1, abs=0.05)
+    assert metrics["test/ece_calibrated"] == pytest.approx(0.3, abs=0.01)
+
+
 class Told:
     """A record that remembers what it was told."""
 
