@@ -168,7 +168,8 @@ def _of_hydra(stored: Path) -> list[str]:
     if not stored.exists():
         return []
     found: Any = OmegaConf.select(OmegaConf.load(stored), "hydra.overrides.hydra")
-    return [] if found is None else list(map(str, OmegaConf.to_container(found, resolve=False)))
+    words: Any = [] if found is None else OmegaConf.to_container(found, resolve=False)
+    return list(map(str, words))
 
 
 def _config_dir(stored: Path) -> str | None:
