@@ -28,23 +28,24 @@ PYTEST = $(PY) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-
 
 install: $(STAMP) ## Make the environment, which the other verbs do by themselves
 
-test: $(STAMP) ## All tests but the nightly ones (JOBS=2 at a time, ARGS="-k words" for some)
+.PHONY: machine
+machine: $(STAMP)
 	@$(PY) tests/support/machine.py
+
+test: machine ## All tests but the nightly ones (JOBS=2 at a time, ARGS="-k words" for some)
 	@$(PYTEST) $(ARGS)
 
-test-fast: $(STAMP) ## Those that train nothing and start no process
-	@$(PY) tests/support/machine.py
+test-fast: machine ## Those that train no run and start no command
 	@$(PYTEST) tests/unit src $(ARGS)
 
-test-all: $(STAMP) ## All tests and the nightly ones: an hour or more
-	@$(PY) tests/support/machine.py
+test-all: machine ## All tests and the nightly ones: an hour or more
 	@$(PYTEST) tests src $(ARGS)
 
 golden: $(STAMP) ## Train the jobs of the golden losses again and show old beside new
 	@$(PY) tests/support/golden.py
 
 mutants: $(STAMP) ## Break the engine in many small ways; some test must catch each
-	@$(PY) tests/support/mutants.py $(ARGS)
+	@JOBS=$(JOBS) $(PY) tests/support/mutants.py $(ARGS)
 
 # Without pytest's filter: old packages use what newer ones, which they take, are about to remove.
 TESTED_AT_FLOORS := $(addprefix tests/unit/,test_conf.py test_config.py test_provenance.py test_plan.py \

@@ -9,27 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from private import make_private
 
 if TYPE_CHECKING:
     from in_process import Done
     from runs import Run
 
-# Before torch is imported, and inherited by every process that a test starts. The workers of
-# pytest-xdist share the cores among themselves, so each computes with one thread.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.update(
-    WANDB_MODE="offline",
-    WANDB_SILENT="true",
-    COLUMNS="120",
-    NO_COLOR="1",
-    _TYPER_FORCE_DISABLE_TERMINAL="1",  # typer colours its output for some CI services
-)
-KEPT = {"WANDB_MODE", "WANDB_SILENT", "REGRAFT_CACHE", "REGRAFT_TEST_RUNS"}
-# What the person who runs the tests has set for their own work.
-for name in [*os.environ]:
-    if name.startswith(("WANDB_", "REGRAFT_", "HYDRA_")) and name not in KEPT:
-        del os.environ[name]
-os.environ.pop("FORCE_COLOR", None)
+make_private()
 
 from regraft import hydra_loader  # noqa: E402, after the environment
 
@@ -43,7 +29,7 @@ collect_ignore = ["support"]
 def pytest_configure(config: pytest.Config) -> None:
     """Give the session a cache and a folder of shared runs; workers that start later inherit them.
 
-    Either may be set by the person who runs the tests, and is then kept.
+    The second may be set by the person who runs the tests, and is then kept.
     """
     for name in ("REGRAFT_CACHE", "REGRAFT_TEST_RUNS"):
         if name not in os.environ:
@@ -62,9 +48,10 @@ def repository() -> Path:
 def finished_run() -> "Iterator[Callable[..., Run]]":
     """`finished_run(*words)`: a run that was trained once for all tests, to be read only."""
     import runs
+    import shared
 
     yield runs.finished_run
-    assert runs.changed() == [], "tests have changed what they share: Run.copy makes a copy"
+    assert shared.changed() == [], "tests have changed what they share: Run.copy makes a copy"
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ def test_a_failed_job_is_one_line_and_leaves_a_result_and_a_failed_run(tmp_path,
 
 def test_a_wrong_word_is_one_line_and_help_may_be_cut_off(tmp_path, repository):
     """Of `--help | head -1`, and of a word that does not exist."""
-    program = f"{sys.executable} {repository / 'train.py'}"
-    script = f"set -o pipefail; {program} --help | true; {program} optimizer.lrr=3"
+    program = f"'{sys.executable}' '{repository / 'train.py'}'"
+    script = f"set -o pipefail; {program} --help | true || exit 9; {program} optimizer.lrr=3"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()

@@ -23,6 +23,7 @@ def test_a_job_shows_its_plan_and_summary_and_keeps_what_weights_and_biases_is_t
     assert "stage4" in (run / "plan.txt").read_text()
 
     result = json.loads((run / "result.json").read_text())
+    assert sorted(result["overrides"]) == sorted(WORDS)
     again = finished_run(*WORDS)  # within another process
     assert result["metrics"] == again.result["metrics"]
     names = {path.name for path in run.iterdir()}

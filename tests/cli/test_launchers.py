@@ -9,7 +9,8 @@ import sys
 
 import pytest
 from in_process import train
-from runs import REPOSITORY, TINY, stripes
+from runs import TINY, filled
+from shared import REPOSITORY
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 # Keeps the batch script and runs the tasks of its array at once.
@@ -41,7 +42,7 @@ echo 'JobID|State|NodeList'
 
 
 def tiny():
-    return [word.replace("{stripes}", str(stripes())) for word in TINY]
+    return [*map(filled, TINY)]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from runs import TINY, stripes
+from runs import TINY, filled
 
 TRUSTED = {"REGRAFT_TRUST": "killer"}
 
@@ -49,7 +49,7 @@ def test_a_sweep_that_was_killed_goes_on_until_ctrl_c_and_is_finished_at_last(
         (tmp_path / name).mkdir()
         how = f"folder:'{tmp_path / name}',step:{step},name:{number},group:true"
         blows[name] = f"+callbacks.{name}={{_target_:killer.Killer,{how}}}"
-    words = [word.replace("{stripes}", str(stripes())) for word in TINY]
+    words = [*map(filled, TINY)]
     words += ["strategy=finetune", "trainer.max_epochs=1,2,3", *blows.values()]
     done = start(str(repository / "train.py"), "-m", *words, "hydra.sweep.dir=sweep")
     sweep = tmp_path / "sweep"

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 
-from runs import TINY, stripes
+from runs import TINY, filled
 
 
 def tiny():
-    return [word.replace("{stripes}", str(stripes())) for word in TINY]
+    return [*map(filled, TINY)]
 
 
 def test_a_failed_job_stops_nobody_and_the_exit_code_says_so(train, tmp_path):

@@ -1,8 +1,9 @@
-"""For trained runs: what is built again from a shared one."""
+"""For trained runs: what is built again from a shared one, or is stopped on its way."""
 
 from collections.abc import Iterator
 
 import pytest
+import stops
 
 from regraft import trust
 
@@ -14,3 +15,10 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     trust.users.cache_clear()
     yield
     trust.users.cache_clear()
+
+
+@pytest.fixture
+def untaken_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM mean what they mean in a new process."""
+    with stops.untaken_signals():
+        yield

@@ -63,7 +63,8 @@ def test_a_killed_sweep_goes_on_with_what_was_decided(train, regraft, tmp_path, 
     assert "The advice, finetune optimizer.backbone_ratio=1" in said
 
 
-def test_a_job_measures_then_trains_and_knows_its_floors(finished_run, monkeypatch):
+@pytest.mark.usefixtures("trusting")
+def test_a_job_measures_then_trains_and_knows_its_floors(finished_run, tmp_path):
     made = finished_run("strategy=auto", *FEW)
     result = made.result
     assert result["status"] == "finished"
@@ -82,8 +83,8 @@ def test_a_job_measures_then_trains_and_knows_its_floors(finished_run, monkeypat
     assert floors["majority"] < floors["random trunk, linear probe"] < floors["linear probe"]
     assert (made.folder / "advice.png").read_bytes()[:4] == b"\x89PNG"
     # Gone on with, it is the same run, and it has ended.
-    monkeypatch.setenv("REGRAFT_TRUST", "witness")
-    again = composed(made.folder, *result["overrides"], "resume=auto")
+    folder = made.copy(tmp_path / "again")
+    again = composed(folder, *result["overrides"], "resume=auto")
     assert run(again) == result["metrics"]["val/acc"]
 
 

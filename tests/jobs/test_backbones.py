@@ -4,9 +4,7 @@ import json
 import shutil
 
 import pytest
-import runs
-
-from regraft.paths import write_whole
+from shared import once
 
 THREE = ("backbone=fractal_resnet", "backbone.weights=random,gone.safetensors,pretrained")
 
@@ -14,13 +12,12 @@ THREE = ("backbone=fractal_resnet", "backbone.weights=random,gone.safetensors,pr
 @pytest.fixture
 def swept(finished_run):
     """A ranking by ten images of each digit, as a probe of fewer would not tell them apart."""
-    runs.root().mkdir(parents=True, exist_ok=True)
-    published = runs.root() / "published.csv"  # at one place for all workers, whole at once
-    write_whole(published, b"model,top1\nfractal_resnet,12.5\n")
+    table = "model,top1\nfractal_resnet,12.5\n"
+    folder = once("published", (table,), lambda made: (made / "published.csv").write_text(table))
     return finished_run(
         *("-m", "sweep=backbones", "data.per_class=10", "logger=none", "debug=fast"),
         *("augment=light", "freeze=first", "freeze.stages=1", *THREE, "seed=0,1"),
-        f"hydra.sweeper.published='{published}'",
+        f"hydra.sweeper.published='{folder}/published.csv'",
     )
 
 

@@ -2,7 +2,7 @@
 
 import golden
 from jobs import composed
-from runs import stripes
+from runs import filled
 
 from regraft.doctor.job import assemble
 
@@ -10,7 +10,7 @@ from regraft.doctor.job import assemble
 def test_what_is_built_is_what_a_job_builds(finished_run, tmp_path):
     words = golden.JOBS["partial"]
     result = finished_run(*words).result
-    there = (word.replace("{stripes}", str(stripes())) for word in words)
+    there = map(filled, words)
     job = assemble(composed(tmp_path / "job", *there), tmp_path / "outputs")
 
     assert job.images.sizes == {name: result["data"][name] for name in ("train", "val", "test")}

@@ -4,7 +4,7 @@ import json
 
 import wandb_file
 from pictures import folder_of_images
-from runs import TINY, stripes
+from runs import TINY, filled
 
 QUICK = ["backbone.size=32", "trainer.max_epochs=1", "logger=none"]
 
@@ -46,7 +46,7 @@ SECRETS = ["hunter2hunter2", "swordfish", "correct-horse-battery"]
 def test_secrets_are_in_nothing_that_is_kept_or_shown(tmp_path, train, monkeypatch):
     monkeypatch.setenv("OWN_API_KEY", SECRETS[2])
     tags = f'tags=["token={SECRETS[0]}","https://me:{SECRETS[1]}@host/x",{SECRETS[2]}]'
-    words = [word.replace("{stripes}", str(stripes())) for word in TINY]
+    words = [*map(filled, TINY)]
     done = train("-m", *words, "logger=wandb", tags, "head.hidden=8,0")
     assert done.returncode == 1
     assert "head.hidden=0: must be greater than 0" in done.stderr

@@ -9,11 +9,12 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-import runs
 from jobs import run_job
 from pictures import folder_of_images
+from runs import TINY
 
 from regraft import logger, wandb_service
 from regraft.complaints import explain
@@ -21,7 +22,7 @@ from regraft.data import images as feeding
 from regraft.errors import RegraftError
 from regraft.progress import History
 
-TINY = [word.replace("{stripes}", str(runs.stripes())) for word in runs.TINY]
+PATIENCE_S = 60  # of a server whose answer nobody should wait for
 LOGGED = [*TINY, "logger=wandb"]
 READING = [*TINY, "strategy=finetune", "loader.decoded_cache=false"]  # the files in every epoch
 
@@ -101,6 +102,7 @@ def test_wandb_that_is_killed_ends_no_training(tmp_path, monkeypatch, caplog):
     def kill():
         for process in wandbs_own_processes() if not killed else ():
             os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)  # from here on, whoever writes to it is told
             killed.append(process)
 
     after_an_epoch(monkeypatch, kill)
@@ -124,9 +126,11 @@ class Silent(BaseHTTPRequestHandler):
     """A server that takes every request and never answers, until it is told to stop."""
 
     stop = threading.Event()
+    waited_for: ClassVar[list[str]] = []  # requests of somebody who waited for the end of patience
 
     def wait(self):
-        self.stop.wait()
+        if not self.stop.wait(PATIENCE_S):
+            self.waited_for.append(self.path)
 
     do_HEAD = do_GET = do_POST = wait  # noqa: N815
 
@@ -154,6 +158,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(kind, tmp_path, monkeyp
     monkeypatch.setattr(wandb_service, "REACH_S", 1)
     monkeypatch.setattr(wandb_service, "STARTED_S", 3)
     kind.stop.clear()
+    kind.waited_for.clear()
     try:
         logger.wandb.teardown()  # what it knows of servers
         run_job(tmp_path, *LOGGED)
@@ -162,6 +167,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(kind, tmp_path, monkeyp
         server.shutdown()
         server.server_close()
         logger.wandb.teardown()
+    assert kind.waited_for == []
     found = result(tmp_path)
     assert found["status"] == "finished"
     assert found["wandb"]["problem"].startswith("not reached, logging offline")

@@ -3,20 +3,19 @@
 import json
 
 import pytest
-import stops
 from runs import TINY, filled
 
-
-@pytest.fixture(autouse=True)
-def untaken_signals():
-    with stops.untaken_signals():
-        yield
+pytestmark = pytest.mark.usefixtures("untaken_signals")
 
 
-def test_ctrl_c_ends_jobs_that_joblib_runs_one_at_a_time(train, tmp_path):
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+
+
+@pytest.mark.parametrize("launcher", [(), JOBLIB], ids=["basic", "joblib"])
+def test_ctrl_c_ends_jobs_that_run_one_at_a_time(launcher, train, tmp_path):
     killer = f"{{_target_:killer.Killer,folder:'{tmp_path}',step:5,name:SIGINT}}"
     words = [*map(filled, TINY), "trainer.max_epochs=3", "seed=0,1", "hydra.sweep.dir=sweep"]
-    words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1", f"+callbacks.killer={killer}"]
+    words += [*launcher, f"+callbacks.killer={killer}"]
     done = train("-m", *words, REGRAFT_TRUST="killer")
     assert done.returncode == 130
     [path] = tmp_path.glob("sweep/*/result.json")

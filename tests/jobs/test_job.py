@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from runs import TINY, stripes
+from runs import TINY, filled, stripes
 
 import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
 
@@ -112,6 +112,12 @@ def test_other_strategies_and_options_run_too(words, finished_run):
     assert "Warning" not in done.stderr
 
 
+def test_without_a_logger_nothing_is_kept_for_weights_and_biases(finished_run):
+    run = finished_run(*TINY)
+    assert run.result["status"] == "finished"
+    assert not (run.folder / "wandb").exists()
+
+
 def test_the_curve_of_collect_is_scored_on_validation_images(tmp_path, train, monkeypatch):
     """Of which there are seven, and eight of test: so its accuracies are sevenths."""
     monkeypatch.setattr("regraft.collect.MIN_STEPS", 5)
@@ -140,7 +146,7 @@ def test_collect_answers_with_a_forecast(finished_run):
 
 def test_the_next_job_on_the_same_images_sends_none_through(tmp_path, train):
     """Of two that race, too: tests/unit/test_store.py, and processes in tests/nightly."""
-    words = [word.replace("{stripes}", str(stripes())) for word in TINY]
+    words = [*map(filled, TINY)]
     costs = []
     for name in "ab":
         done = train(*words, f"hydra.run.dir={name}", REGRAFT_CACHE=str(tmp_path / "cache"))

@@ -12,10 +12,10 @@ COLLECT = (*TINY, "strategy=collect", "strategy.sizes=3")
 
 
 def test_a_finished_run_is_measured_as_collect_would(finished_run, tmp_path, monkeypatch):
-    less = OmegaConf.merge(outlook._shipped(), {"sizes": 3})
-    monkeypatch.setattr(outlook, "_shipped", lambda: less)
     plain = finished_run(*TINY).copy(tmp_path / "plain")
     collected = finished_run(*COLLECT).folder
+    less = OmegaConf.merge(outlook._shipped(), {"sizes": 3})
+    monkeypatch.setattr(outlook, "_shipped", lambda: less)
     config = OmegaConf.load(plain / "config.yaml")
     del config.callbacks["witness"]  # of the tests, and trusted by nobody else
     OmegaConf.save(config, plain / "config.yaml")

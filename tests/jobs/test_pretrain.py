@@ -11,7 +11,7 @@ from blobs import a_row_of_stages_each_with_a_decoder
 from jobs import run_job
 from PIL import Image
 from rich.console import Console
-from runs import TINY, stripes
+from runs import TINY, filled
 from safetensors.torch import load_file
 
 from regraft import card
@@ -40,7 +40,7 @@ def first(finished_run, tmp_path):
 
 
 def tiny(*words):
-    return [word.replace("{stripes}", str(stripes())) for word in (*TINY, *words)]
+    return [*map(filled, (*TINY, *words))]
 
 
 def result(folder):

@@ -4,7 +4,6 @@ import json
 import signal
 
 import pytest
-import stops
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -32,11 +31,7 @@ from regraft.interrupt import QUEUE_S, bell
 from regraft.lock import held
 from regraft.pretrain.method import Method
 
-
-@pytest.fixture(autouse=True)
-def untaken_signals():
-    with stops.untaken_signals():
-        yield
+pytestmark = pytest.mark.usefixtures("untaken_signals")
 
 
 @pytest.fixture
@@ -84,12 +79,13 @@ def test_a_checkpoint_that_was_cut_short_costs_time_only(whole, tmp_path, monkey
     same(whole, tmp_path)
 
 
-def test_a_finished_run_is_left_alone(finished_run, capsys):
+def test_a_finished_run_is_left_alone(finished_run, tmp_path, capsys):
     run = finished_run(*SMALL)
-    files = [path for path in sorted(run.folder.rglob("*")) if path.is_file()]
+    folder = run.copy(tmp_path / "run")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
     words = run.result["overrides"]
-    assert run_job(run.folder, *words, "resume=auto") == run.result["metrics"]["val/acc"]
+    assert run_job(folder, *words, "resume=auto") == run.result["metrics"]["val/acc"]
     assert "has finished: nothing to do" in capsys.readouterr().out
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
 

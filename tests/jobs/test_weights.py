@@ -14,7 +14,13 @@ WORDS = (*TINY, *families.cut("resnet", "off"))
 
 
 @pytest.fixture
-def no_network(monkeypatch):
+def donor(finished_run):
+    """The run whose weights are taken."""
+    return finished_run(*WORDS)
+
+
+@pytest.fixture
+def no_network(donor, monkeypatch):  # the donor first: it is trained for all tests
     def refuse(*_, **__):
         raise AssertionError("a socket is wanted")
 
@@ -23,9 +29,9 @@ def no_network(monkeypatch):
 
 
 @pytest.mark.parametrize("inside", ["", "checkpoints", "checkpoints/best.ckpt"])
-def test_our_own_run_is_a_source_that_needs_no_network(inside, finished_run, no_network, caplog):
+def test_our_own_run_is_a_source_that_needs_no_network(inside, donor, no_network, caplog):
     caplog.set_level("INFO", "regraft")
-    run = finished_run(*WORDS).folder
+    run = donor.folder
     checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert "classes" in checkpoint["regraft"]
     net = Backbone(name=NAME, weights=str(run / inside), size=SIZE)
@@ -39,8 +45,8 @@ def test_our_own_run_is_a_source_that_needs_no_network(inside, finished_run, no_
         assert f"{head} {[*checkpoint['state_dict'][head].shape]}" in caplog.text
 
 
-def test_a_job_starts_from_the_folder_of_another(finished_run, no_network, tmp_path):
-    moved = finished_run(*WORDS).copy(tmp_path / "moved")
+def test_a_job_starts_from_the_folder_of_another(donor, no_network, tmp_path):
+    moved = donor.copy(tmp_path / "moved")
     words = ["backbone=timm", f"backbone.name={NAME}", f"backbone.weights={moved}"]
     run_job(tmp_path / "next", *TINY, *words)
     first = torch.load(moved / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]

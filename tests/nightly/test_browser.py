@@ -10,10 +10,7 @@ from report_folders import failed, job, sweep
 
 from regraft.page import write
 
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(browser.find() is None, reason="no Chromium; CHROME names another"),
-]
+pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium; CHROME names another")
 NAME = "<img src='http://127.0.0.1:9/x' onerror=fetch('http://127.0.0.1:9/y')>"
 ROWS = "[...document.querySelectorAll('#listing tbody tr')]"
 SHOWN = f"{ROWS}.filter(row => row.offsetHeight).map(row => row.dataset.job).join(' ')"

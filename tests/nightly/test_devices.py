@@ -5,7 +5,7 @@ import signal
 
 import torch
 from devices_together import TWO, start, trained_together
-from runs import TINY, stripes
+from runs import TINY, filled
 
 
 def test_stages_that_begin_later_are_the_same_in_both_processes():
@@ -20,7 +20,7 @@ def test_stages_that_begin_later_are_the_same_in_both_processes():
 
 def test_a_killed_job_goes_on_in_all_its_processes(tmp_path):
     """As one that was never stopped: the processes read the first one's checkpoint."""
-    words = [word.replace("{stripes}", str(stripes())) for word in TINY]
+    words = [*map(filled, TINY)]
     words += [*TWO, "freeze=first", "freeze.stages=3", "head=linear", "trainer.max_epochs=3"]
     killer = f"{{_target_:killer.Killer,folder:'{tmp_path}',step:5,group:true}}"
     words += [f"+callbacks.killer={killer}"]

@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 from wheels import built, run
 
-# One worker builds once for all of these.
-pytestmark = pytest.mark.xdist_group("packaging")
-
 
 @pytest.fixture(scope="module")
 def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,16 +1,14 @@
 """Jobs of two processes with a CPU each, which stand for two accelerators."""
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-from runs import REPOSITORY, root, source_digest
+import shared
+from stripes import filled
 
 TWO = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp")
 
@@ -27,23 +25,20 @@ class Together(NamedTuple):
 
 def trained_together(*words: str) -> Together:
     """`python train.py <words>` with two devices, started once for all workers of a session."""
-    key = hashlib.sha256(json.dumps([source_digest(), *TWO, *words]).encode()).hexdigest()[:16]
-    place, done = root() / f"two-{key}", root() / f"two-{key}" / "done.json"
-    root().mkdir(parents=True, exist_ok=True)
-    with FileLock(root() / f"two-{key}.lock"):
-        if not done.exists():
-            shutil.rmtree(place, ignore_errors=True)
-            (place / "tmp").mkdir(parents=True)
-            witness = f"+callbacks.witness={{_target_:witness.Witness,folder:'{place}'}}"
-            more = [*TWO, *words, witness, f"hydra.run.dir='{place}/run'"]
-            ended = start(place, str(REPOSITORY / "train.py"), *more)
-            assert ended.returncode == 0, ended.stderr
-            left = [path.name for path in (place / "tmp").glob("regraft-rank-*")]
-            said = {"stdout": ended.stdout, "stderr": ended.stderr, "left": left}
-            done.write_text(json.dumps(said))
-    said = json.loads(done.read_text())
+    place = shared.once("two", (*TWO, *words), lambda place: _train(place, words))
+    said = json.loads((place / "ended.json").read_text())
     ranks = [json.loads((place / f"rank{number}.json").read_text()) for number in (0, 1)]
     return Together(place / "run", said["stdout"], said["stderr"], ranks, said["left"])
+
+
+def _train(place: Path, words: tuple[str, ...]) -> None:
+    witness = f"+callbacks.witness={{_target_:witness.Witness,folder:'{place}'}}"
+    more = [*TWO, *map(filled, words), witness, f"hydra.run.dir='{place}/run'"]
+    ended = start(place, str(shared.REPOSITORY / "train.py"), *more)
+    assert ended.returncode == 0, ended.stderr
+    left = [path.name for path in (place / "tmp").glob("regraft-rank-*")]
+    said = {"stdout": ended.stdout, "stderr": ended.stderr, "left": left}
+    (place / "ended.json").write_text(json.dumps(said))
 
 
 def start(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +48,7 @@ def start(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """
     own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     own |= {"REGRAFT_TRUST": "witness,killer", "TMPDIR": str(folder / "tmp")}
-    own["PYTHONPATH"] = f"{REPOSITORY / 'src'}:{REPOSITORY / 'tests' / 'support'}"
+    own["PYTHONPATH"] = f"{shared.REPOSITORY / 'src'}:{shared.REPOSITORY / 'tests' / 'support'}"
     (folder / "tmp").mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, *command],

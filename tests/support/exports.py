@@ -2,15 +2,14 @@
 
 import csv
 import json
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import families
 import numpy as np
-import runs
+import shared
 import torch
-from filelock import FileLock
 from torch import nn
 
 from regraft.calibration import temperature
@@ -81,16 +80,12 @@ def exported(format: str) -> Path:
 
     It is made once for all workers, since to follow a network for ONNX takes seconds.
     """
-    place = runs.root() / f"exported-{runs.source_digest()[:16]}-{format}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if not place.exists():
-            unfinished = place.with_suffix(".part")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            make_run(unfinished / "run", "test_resnet", 64, **RESULT)
-            export(unfinished / "run", format, unfinished / "out")
-            unfinished.rename(place)
-    return place
+    return shared.once("exported", (format,), partial(_export, format=format))
+
+
+def _export(folder: Path, format: str) -> None:
+    make_run(folder / "run", "test_resnet", 64, **RESULT)
+    export(folder / "run", format, folder / "out")
 
 
 def lively(network: Network) -> Network:

@@ -8,18 +8,19 @@ same to 1e-6 with AVX2 and AVX-512; without either, torch resizes pictures by an
 import json
 import os
 import shutil
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+
+from private import make_private
+from stripes import TINY
 
 FILE = Path(__file__).parents[1] / "jobs" / "golden.json"
 STEPS, TOLERANCE = 10, 1e-4
 STOP = 5  # the step before which the resumed job was stopped
 
 # Four epochs of three steps: every phase of lp_ft and gradual is in them.
-WORDS = ("data=image_folder", "data.root={stripes}", "backbone.size=32", "loader.batch_size=8")
-WORDS += ("trainer.max_epochs=4", "logger=none")
+WORDS = (*TINY, "trainer.max_epochs=4")
 STRATEGIES = (
     *("feature_extraction", "finetune", "partial", "scratch"),
     *("collect", "lp_ft", "gradual", "probe"),
@@ -45,13 +46,12 @@ def losses() -> dict[str, list[float]]:
 def resumed_losses() -> list[float]:
     """Of a job that Ctrl-C stops at step five and `regraft resume` goes on with."""
     import in_process
-    import runs
 
     with tempfile.TemporaryDirectory(prefix="regraft-golden-") as name:
         folder = Path(name)
         killer = f"{{_target_:killer.Killer,folder:'{folder}',step:{STOP},name:SIGINT}}"
         witness = f"{{_target_:witness.Witness,folder:'{folder}/witness'}}"
-        words = [word.format(stripes=runs.stripes()) for word in JOBS["finetune"]]
+        words = [*JOBS["finetune"]]
         words += [f"+callbacks.killer={killer}", f"+callbacks.witness={witness}"]
         trusted = {"REGRAFT_TRUST": "witness,killer"}
         stopped = in_process.train(folder, *words, f"hydra.run.dir='{folder}/run'", **trusted)
@@ -91,8 +91,7 @@ def known() -> dict[str, list[float]]:
 
 
 def main() -> None:
-    sys.path.insert(0, str(Path(__file__).parent))
-    os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="offline", COLUMNS="120")
+    make_private()
     folder = tempfile.mkdtemp(prefix="regraft-golden-")
     os.environ.update(REGRAFT_TEST_RUNS=folder, REGRAFT_CACHE=f"{folder}/cache")
     try:

@@ -16,9 +16,11 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from stripes import filled
 
 from regraft import cli, launch, masking, searchpath, sweep, trust
 
@@ -26,13 +28,25 @@ Done = subprocess.CompletedProcess[str]  # returncode, stdout and stderr, as of 
 
 
 def train(folder: Path, *words: str, **environment: str) -> Done:
-    """`python train.py <words>`, typed in this folder."""
-    return _ended(folder, ["regraft", "train", *words], environment)
+    """`python train.py <words>`, typed in this folder; `{stripes}` is that of stripes.py."""
+    return _ended(folder, ["regraft", "train", *map(filled, words)], environment)
 
 
 def regraft(folder: Path, *words: str, **environment: str) -> Done:
     """`regraft <words>`, typed in this folder."""
     return _ended(folder, ["regraft", *words], environment)
+
+
+def _point_at(stream: TextIO) -> None:
+    """What libraries set up in an earlier run, they say here, as if it were a new process."""
+    for logger in map(logging.getLogger, logging.root.manager.loggerDict):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream in _streams:
+                handler.setStream(stream)
+    _streams.append(stream)
+
+
+_streams: list[TextIO] = []  # that commands of this process have written to
 
 
 def _ended(folder: Path, argv: list[str], environment: dict[str, str]) -> Done:
@@ -44,6 +58,7 @@ def _ended(folder: Path, argv: list[str], environment: dict[str, str]) -> Done:
         contextlib.redirect_stderr(err),
     ):
         os.environ.update(environment)
+        _point_at(sys.stderr)
         sys.argv = argv
         try:
             cli.main()
@@ -65,7 +80,7 @@ def as_new(folder: Path) -> Iterator[None]:
     os.environ.update(HF_HUB_OFFLINE="1")
     _forget()
     try:
-        with warnings.catch_warnings(), _same_logging(), _same_signals():
+        with warnings.catch_warnings(), _same_logging(), _same_signals(), _same_kernels():
             warnings.resetwarnings()  # those of pytest make errors of warnings
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
@@ -111,6 +126,19 @@ def _same_logging() -> Iterator[None]:
             one.handlers[:] = handlers
             one.propagate, one.disabled = propagate, disabled
             one.setLevel(level)
+
+
+@contextlib.contextmanager
+def _same_kernels() -> Iterator[None]:
+    """A job asks torch for kernels that give the same result again; what comes after may not."""
+    torch = sys.modules.get("torch")
+    asked = torch and torch.are_deterministic_algorithms_enabled()
+    warned = torch and torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    finally:
+        if torch := sys.modules.get("torch"):
+            torch.use_deterministic_algorithms(bool(asked), warn_only=bool(warned))
 
 
 @contextlib.contextmanager

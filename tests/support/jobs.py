@@ -3,11 +3,11 @@
 import copy
 from pathlib import Path
 
-import runs
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
+from stripes import filled
 
 from regraft.paths import conf_folder
 
@@ -25,7 +25,7 @@ def run_job(folder: Path, *words: str, sweep: bool = False) -> float:
 def composed(folder: Path, *words: str, sweep: bool = False) -> DictConfig:
     """What these words mean for a job in this folder; `{stripes}` as in `runs.finished_run`."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = tuple(runs.filled(word) for word in words)
+    words = tuple(filled(word) for word in words)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         mode = f"hydra.mode={'MULTIRUN' if sweep else 'RUN'}"

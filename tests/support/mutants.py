@@ -2,19 +2,20 @@
 
 `make mutants` applies each patch of tests/nightly/mutants to a copy of the repository, runs the
 tests that its head names, which are all in `make test`, and writes the table of who caught it.
-`make mutants ARGS="wrong_lr_ratio"` tries some.
+`make mutants ARGS="stage-decay holm"` tries those with such a word in their name.
 """
 
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "tests" / "nightly" / "mutants"
 EVERY_DAY = ("tests/unit/", "tests/jobs/", "tests/cli/")  # what `make test` runs
-TIMEOUT_S = 900
+TIMEOUT_S = 300
 # What the tests and the engine import, but not the engine, of which each process has its own.
 LIBRARIES = (
     *("torch", "torchvision.transforms.v2", "pytorch_lightning", "torchmetrics", "timm", "wandb"),
@@ -61,18 +62,19 @@ def read(path: Path) -> Mutant:
 def caught_by(mutant: Mutant) -> str | None:
     """The first test that fails with the patch applied; None if the mutant survives.
 
-    A mutant that makes a test hang is caught by all its tests. Raises RuntimeError for a patch
-    that does not apply, or if no test ran.
+    Raises RuntimeError for a patch that does not apply, if no test ran, and for tests that had not
+    ended after TIMEOUT_S seconds: nobody has failed then.
     """
     with patched(mutant) as folder:
         said = folder / "pytest.txt"
         process = _prepared().Process(target=_test, args=(folder, mutant.tests, said))
         process.start()
+        _running.add(process)
         process.join(TIMEOUT_S)
+        _running.remove(process)
         if process.is_alive():
-            process.kill()
-            process.join()
-            return " ".join(mutant.tests)
+            end(process)
+            raise RuntimeError(f"{mutant.name}: still running after {TIMEOUT_S} s")
         text = said.read_text() if said.exists() else ""
     if process.exitcode == 0:
         return None
@@ -80,6 +82,16 @@ def caught_by(mutant: Mutant) -> str | None:
     if process.exitcode != 1 or failed is None:  # 1: tests were run, and some failed
         raise RuntimeError(f"{mutant.name}: pytest could not run ({process.exitcode})\n{text}")
     return failed[1]
+
+
+_running: set[Any] = set()
+
+
+def end(process: Any) -> None:
+    """Kill the process of some tests, and what they have started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
 
 
 @cache
@@ -92,11 +104,13 @@ def _prepared() -> Any:
 
 def _test(folder: Path, tests: Sequence[str], said: Path) -> None:
     """Run tests in a copy of the repository, as `python -m pytest` there would."""
+    os.setsid()
     out = os.open(said, os.O_WRONLY | os.O_CREAT)
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.chdir(folder)
-    os.environ.pop("REGRAFT_TEST_RUNS", None)
+    for shared in ("REGRAFT_TEST_RUNS", "REGRAFT_CACHE"):  # what a mutant makes is nobody else's
+        os.environ.pop(shared, None)
     os.environ["PYTHONPATH"] = f"{folder}/src"  # for processes that the tests start
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "tmp")
     sys.path[:0] = [f"{folder}/src", str(folder)]
@@ -155,16 +169,33 @@ def table(found: Sequence[tuple[Mutant, str | None]]) -> str:
 def main(words: Sequence[str]) -> int:
     """Try all mutants, or those whose names hold one of the words; 0 if all are caught."""
     chosen = [one for one in mutants() if not words or any(word in one.name for word in words)]
-    found: list[tuple[Mutant, str | None]] = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for mutant, test in zip(chosen, pool.map(caught_by, chosen), strict=True):
-            print(f"{mutant.name}: {test or 'SURVIVES'}", flush=True)
-            found.append((mutant, test))
+    if not chosen:
+        print(f"no mutant has {' or '.join(words)} in its name; they are in {FOLDER}")
+        return 2
+    with ThreadPoolExecutor(int(os.environ.get("JOBS", 2))) as pool:
+        try:
+            found = list(zip(chosen, pool.map(_tried, chosen), strict=True))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in [*_running]:  # which have a session of their own
+                end(process)
+            raise
     if not words:
         (FOLDER / "README.md").write_text(table(found))
-    survived = [mutant.name for mutant, test in found if test is None]
-    print(f"{len(found) - len(survived)} of {len(found)} are caught", *survived)
-    return int(bool(survived))
+    missed = [mutant.name for mutant, test in found if test is None]
+    print(f"{len(found) - len(missed)} of {len(found)} are caught", *missed)
+    return int(bool(missed))
+
+
+def _tried(mutant: Mutant) -> str | None:
+    """The same as `caught_by`, said as soon as it is known; what could not run is not caught."""
+    try:
+        test = caught_by(mutant)
+        print(f"{mutant.name}: {test or 'SURVIVES'}", flush=True)
+    except RuntimeError as error:
+        print(f"{mutant.name}: {error}", flush=True)
+        return None
+    return test
 
 
 if __name__ == "__main__":

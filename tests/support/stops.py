@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import jobs
 import pytest
 import torch
 from alike import alike
-from runs import TINY, stripes
+from jobs import run_job
+from runs import TINY
 
 from regraft.classifier import Classifier
 
@@ -62,10 +62,6 @@ def kill():
 
 def ctrl_c():
     signal.raise_signal(signal.SIGINT)
-
-
-def run_job(folder, *words):
-    return jobs.run_job(folder, *(word.replace("{stripes}", str(stripes())) for word in words))
 
 
 def go_on(folder, *words):

@@ -1,4 +1,7 @@
-"""Makes the binary files beside it: python tests/hostile/make.py. The payload is `touch canary`."""
+"""Makes the binary files beside it: python tests/support/hostile/make.py
+
+The payload is `touch canary`.
+"""
 
 import os
 import struct
