@@ -4,6 +4,7 @@ import dataclasses
 
 import families
 import numpy as np
+import pytorch_lightning as pl
 import torch
 
 from regraft.backbone import Backbone
@@ -36,7 +37,7 @@ def split(count=24, size=16):
 
 
 def task(name="fractal_resnet", size=32, use="auto", batch_size=8):
-    torch.manual_seed(0)
+    pl.seed_everything(0, verbose=False)  # Python's own, too, by which views are drawn
     backbone = Backbone(name=name, size=size)
     images = Images(unlabeled.only(split(), "blobs"), backbone.input, batch_size=8, workers=0)
     images.batch_size = batch_size

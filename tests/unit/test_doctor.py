@@ -84,7 +84,7 @@ def meant(*words):
 
 def job_on(root, *words):
     config = copy.deepcopy(meant(*words))
-    config.data.root = str(root)
+    config.data.root, config.output_dir = str(root), str(root.parent / "run")
     return assemble(config, root.parent / "outputs")
 
 
