@@ -41,7 +41,7 @@ test-fast: machine ## Those that train no run and start no command
 test-all: machine ## All tests and the nightly ones: an hour or more
 	@$(PYTEST) tests src $(ARGS)
 
-golden: $(STAMP) ## Train the jobs of the golden losses again and show old beside new
+golden: $(STAMP) ## Train the jobs of the golden losses again, show old beside new, write the file
 	@$(PY) tests/support/golden.py
 
 mutants: $(STAMP) ## Break the engine in many small ways; some test must catch each

@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The second may be set by the person who runs the tests, and is then kept.
     """
+    if kept := os.environ.get("REGRAFT_TEST_RUNS"):
+        os.environ["REGRAFT_TEST_RUNS"] = str(Path(kept).absolute())
     for name in ("REGRAFT_CACHE", "REGRAFT_TEST_RUNS"):
         if name not in os.environ:
             folder = tempfile.mkdtemp(prefix="regraft-tests-")
@@ -51,7 +53,9 @@ def finished_run() -> "Iterator[Callable[..., Run]]":
     import shared
 
     yield runs.finished_run
-    assert shared.changed() == [], "tests have changed what they share: Run.copy makes a copy"
+    changed = shared.changed()
+    # Which test it was is not known here: pytest lays it to the last one of this worker.
+    assert not changed, f"Some test has changed what all share, so take a Run.copy: {changed}"
 
 
 @pytest.fixture

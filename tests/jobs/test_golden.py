@@ -11,7 +11,8 @@ def test_the_losses_are_those_that_were_committed(name, finished_run):
     now, was = run.witness["losses"][: golden.STEPS], golden.known()[name]
 
     assert len(was) == golden.STEPS
-    assert not golden.differs(was, now), golden.table({name: was}, {name: now})
+    if golden.differs(was, now):
+        pytest.fail(golden.advice({name: was}, {name: now}), pytrace=False)
 
 
 def test_a_job_that_was_resumed_at_step_five_has_the_losses_of_one_that_was_not(finished_run):
@@ -19,7 +20,8 @@ def test_a_job_that_was_resumed_at_step_five_has_the_losses_of_one_that_was_not(
     now, was = golden.resumed_losses(), golden.known()[golden.RESUMED]
 
     assert now == whole  # to the bit
-    assert not golden.differs(was, now[: golden.STEPS]), golden.table({"": was}, {"": now})
+    if golden.differs(was, now[: golden.STEPS]):
+        pytest.fail(golden.advice({"resumed": was}, {"resumed": now}), pytrace=False)
 
 
 def test_every_strategy_that_trains_by_itself_is_there(repository):

@@ -74,6 +74,15 @@ def table(old: dict[str, list[float]], new: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
+def advice(old: dict[str, list[float]], new: dict[str, list[float]]) -> str:
+    """What a test says of losses that have changed."""
+    return (
+        f"the losses are others than those that were committed:\n{table(old, new)}\n"
+        "A change of structure changes no number. If the numbers are to change: make golden, look "
+        "at old beside new, and commit golden.json with the reason."
+    )
+
+
 def shown(values: list[float]) -> str:
     return " ".join(f"{value:8.5f}" for value in values) or "—"
 
@@ -98,13 +107,17 @@ def main() -> None:
         new = losses()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(table(known(), new))
+    old = known()
+    print(table(old, new))
+    changed = [name for name in {*old, *new} if differs(old.get(name, []), new.get(name, []))]
     dumps = partial(json.dumps, indent=None)
     body = ",\n".join(
         f"  {dumps(name)}: {dumps([round(v, 6) for v in values])}" for name, values in new.items()
     )
     FILE.write_text(f"{{\n{body}\n}}\n")
-    print(f"written: {FILE}")
+    print(f"{len(changed)} of {len(new)} jobs have changed; written: {FILE}")
+    if changed:
+        print("Commit it with the reason, or undo it: git checkout tests/jobs/golden.json")
 
 
 if __name__ == "__main__":

@@ -159,6 +159,8 @@ def table(found: Sequence[tuple[Mutant, str | None]]) -> str:
         "Each small patch breaks one thing that a user would feel, and a test",
     ]
     lines[-1] += f" of `make test` catches it: {caught} of {len(found)}. Written by `make mutants`."
+    lines += ["", "A patch begins with two lines, `Breaks: <what a user would feel>` and"]
+    lines[-1] += " `Tests: <files or tests that see it>`; its name says what it breaks."
     lines += ["", "| patch | what it breaks | caught by |", "|---|---|---|"]
     for mutant, test in found:
         by = f"`{test.removeprefix('tests/')}`" if test else "**nobody**"

@@ -70,10 +70,18 @@ def _files(folder: Path) -> Iterator[tuple[str, list[int]]]:
 
 
 def changed() -> list[str]:
-    """What tests of this process, or others meanwhile, have changed in shared folders."""
+    """What tests of this process, or others meanwhile, have changed in shared folders.
+
+    Such a folder is made anew next time.
+    """
     found = []
     for folder in sorted(_given):
-        before, now = json.loads((folder / READ_ONLY).read_text()), dict(_files(folder))
+        list_of_files = folder / READ_ONLY
+        if not list_of_files.exists():  # another worker has found it out
+            continue
+        before, now = json.loads(list_of_files.read_text()), dict(_files(folder))
         names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if names:
+            list_of_files.unlink()
         found += [str(folder / name) for name in names]
     return found

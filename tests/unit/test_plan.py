@@ -36,6 +36,7 @@ def test_only_stages_below_all_others_are_leading():
 
 def test_gradual_thaws_from_the_top_and_stays_thawed():
     made = plan.gradual(4, 100, begin=0.2, end=0.8, **FEW)
+    assert made.starts == pytest.approx((0.8, 0.6, 0.4, 0.2))
     frozen = [made.frozen(progress / 100) for progress in range(101)]
 
     assert frozen[0] == {0, 1, 2, 3}
