@@ -79,6 +79,16 @@ def test_the_rate_of_each_group_is_the_heads_times_the_ratio_of_the_plan(job):
             assert rate == pytest.approx(head * ratio, rel=1e-4), name
 
 
+def test_the_rate_rises_and_falls_at_every_step_not_once_per_epoch(job):
+    """Half a cosine down to nothing, after a warm-up of one of the twelve steps."""
+    rates = [rates["head/weights"] for rates in job.witness["rates"]]
+    assert len({*rates}) == len(rates) == STEPS
+    top = rates.index(max(rates))
+    assert top <= 1
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] < 0.05 * rates[top]
+
+
 def test_the_plans_ratios_are_those_that_the_strategy_promises(finished_run):
     """A tenth of the head's rate for the last stage, and 0.7 of the one above for each below it."""
     plan = finished_run(*golden.JOBS["finetune"]).result["plan"]

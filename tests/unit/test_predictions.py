@@ -1,7 +1,11 @@
+import csv
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
-from regraft import predictions
+from regraft import outputs, predictions
 from regraft.errors import RegraftError
 
 HOSTILE = ("=1+1", "a,b", 'say "x"', "line\nbreak", "\x1b[31mred", "p_", "-", "ü\udcff", "back\\n")
@@ -69,3 +73,15 @@ def test_a_damaged_file_is_one_line_that_names_it(text, why, tmp_path):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(RegraftError, match=r"p\.csv is missing"):
         predictions.read(tmp_path / "p.csv")
+
+
+def test_each_image_keeps_its_own_name_in_whatever_order_the_images_come(tmp_path):
+    """As with data.fold, where the test images are not in the order of their names."""
+    images = SimpleNamespace(classes=("cat", "dog"), names={"test": ("b.png", "c.png", "a.png")})
+    shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    outputs.write_predictions(
+        tmp_path / predictions.NAME, images, {"test": (shares, torch.tensor([0, 1, 1]))}
+    )
+    with (tmp_path / predictions.NAME).open(newline="") as file:
+        rows = [(row["name"], row["true"], float(row["p_cat"])) for row in csv.DictReader(file)]
+    assert rows == [("b.png", "cat", 0.9), ("c.png", "dog", 0.2), ("a.png", "dog", 0.6)]
