@@ -80,14 +80,18 @@ def overridden(group: str) -> set[str]:
 
 def words_of(hydra: Any) -> list[str]:
     """The words of the command line that made a job; a ${…} in them is not resolved."""
-    words: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
-    return list(map(str, words))
+    return as_typed(hydra.overrides.task)
 
 
 def hydras_words_of(hydra: Any) -> list[str]:
     """The words of the command line that are Hydra's own, hydra.…=…; not resolved either."""
-    words: Any = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
-    return list(map(str, words))
+    return as_typed(hydra.overrides.hydra)
+
+
+def as_typed(words: Any) -> list[str]:
+    """A config's list of words; to iterate it would resolve each ${…}."""
+    typed: Any = OmegaConf.to_container(words, resolve=False)
+    return list(map(str, typed))
 
 
 def key_of(word: str) -> str:

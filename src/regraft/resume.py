@@ -22,7 +22,7 @@ from regraft.hydra_loader import refuse_word
 from regraft.lock import held
 from regraft.masking import MASK
 from regraft.paths import SWEEP, conf_folder, shown
-from regraft.provenance import hydras_words_of, words_of
+from regraft.provenance import as_typed, hydras_words_of, words_of
 
 
 def resume(folder: Path) -> None:
@@ -168,8 +168,7 @@ def _of_hydra(stored: Path) -> list[str]:
     if not stored.exists():
         return []
     found: Any = OmegaConf.select(OmegaConf.load(stored), "hydra.overrides.hydra")
-    words: Any = [] if found is None else OmegaConf.to_container(found, resolve=False)
-    return list(map(str, words))
+    return [] if found is None else as_typed(found)
 
 
 def _config_dir(stored: Path) -> str | None:

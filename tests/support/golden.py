@@ -21,14 +21,13 @@ STOP = 5  # the step before which the resumed job was stopped
 
 # Four epochs of three steps: every phase of lp_ft and gradual is in them.
 WORDS = (*TINY, "trainer.max_epochs=4")
-STRATEGIES = (
-    *("feature_extraction", "finetune", "partial", "scratch"),
-    *("collect", "lp_ft", "gradual", "probe"),
+STRATEGIES: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("feature_extraction", "finetune", "partial", "scratch", "lp_ft", "gradual", "probe"), ()
 )
-JOBS = {name: (*WORDS, f"strategy={name}") for name in STRATEGIES} | {
+# A learning curve of nine heads is enough.
+STRATEGIES["collect"] = ("strategy.sizes=3", "strategy.replicates=3")
+JOBS = {name: (*WORDS, f"strategy={name}", *more) for name, more in STRATEGIES.items()} | {
     "feature_extraction without the cache": (*WORDS, "features=off"),
-    # A learning curve of nine heads is enough.
-    "collect": (*WORDS, "strategy=collect", "strategy.sizes=3", "strategy.replicates=3"),
     "augmented": (*WORDS, "strategy=finetune", "augment=light"),
 }
 RESUMED = "resumed"  # strategy=finetune once more
