@@ -32,7 +32,8 @@ def show_plan(console: Console, record: Record, input: InputConfig) -> None:
     with (record.job.folder / "plan.txt").open("w", encoding="utf-8") as file:
         for out in (console, Console(file=file, width=100)):
             out.print(table)
-            for said in (line, f"input: {input}", f"computed once: {once}"):
+            splits = [f"splits: {data['splits']}"] if "splits" in data else []
+            for said in (line, *splits, f"input: {input}", f"computed once: {once}"):
                 out.print(printable(said), highlight=False, markup=False)
 
 

@@ -131,6 +131,13 @@ def test_a_red_finding_makes_the_exit_code_1_and_is_printed_with_its_fix(root, t
     assert lines[-1].startswith("1 error, ")
 
 
+def test_what_serves_as_which_split_is_one_line(split_root):
+    (split_root / "train").rename(split_root / "Training")
+    shutil.rmtree(split_root / "val")
+    [found] = [one for one in labels.counts(job_on(split_root)) if one.check == "splits"]
+    assert found.found.startswith("train is 'Training', test is 'test'; 4 images for val split off")
+
+
 def test_classes_of_unequal_size(root):
     put(root / "cats", 80, first=200)
     found = one(labels.counts(job_on(root)))

@@ -85,3 +85,10 @@ def test_the_calibration_is_told_and_the_threshold_if_there_is_one(tmp_path, con
     show_result(console, record(tmp_path / "8", calibration=found))
     said = "0.600 for a precision of 0.98: above are 90.0% of the test images, of which 99.0% are"
     assert said in console.file.getvalue()
+
+
+def test_the_plan_says_what_serves_as_which_split(console, tmp_path):
+    data = RESULT["data"] | {"splits": "train is 'Training', test is 'Testing'"}
+    made = record(tmp_path / "run", plan=[STAGE | {"cached": False}], features="off", data=data)
+    show_plan(console, made, INPUT)
+    assert "splits: train is 'Training', test is 'Testing'" in console.file.getvalue()

@@ -2,18 +2,18 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
 
-from regraft.data import subset
+from regraft.data import splits, subset
 from regraft.data.names import is_ours, natural, spelt
 from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
-    SPLITS,
     Fold,
     Folds,
     Fraction,
@@ -70,16 +70,18 @@ def _image_folder(
     base: Path, division: subset.Division, on_error: OnError, state: object
 ) -> Source:
     """The folder, which is not scanned again as long as it is in the same `state`."""
-    found = {name: _scan(folder) for name, folder in _split_folders(base).items()}
+    folders = _split_folders(base)
+    found = {name: _scan(folder) for name, folder in folders.items()}
     classes = _classes(found["train"])
     skipped: tuple[Skipped, ...] = ()
     if on_error == "skip":
         found, skipped = _readable(found, base)
     for name in found.keys() - {"train"}:
         _check_classes(found[name], classes, split=name)
-    splits = {name: _files(layout, classes, base) for name, layout in found.items()}
-    splits = divided(splits, classes, division, str(base))
-    return Source(base.resolve().name, classes, skipped=skipped, **splits)
+    files = {name: _files(layout, classes, base) for name, layout in found.items()}
+    named = {name: shown(path, base) for name, path in folders.items() if path != base}
+    source, said = (base.resolve().name, classes), splits.in_words(named)
+    return divided(source, files, division, where=str(base), named=said, skipped=skipped)
 
 
 def _state(base: Path, home: Path | None) -> tuple[tuple[Path, int], ...]:
@@ -111,15 +113,16 @@ class PassedOver:
 def passed_over(root: str) -> PassedOver:
     """What `image_folder` leaves out of this folder without a word, or with a warning."""
     base = _existing(root)
-    splits = _split_folders(base).values()
-    beside = [] if base in splits else [p for p in _entries(base) if p.is_dir() and p not in splits]
+    read = _split_folders(base).values()
+    outer = {base / path.relative_to(base).parts[0] for path in read if path != base}
+    beside = [p for p in _entries(base) if outer and p.is_dir() and p not in outer]
     folders, loose = [path.name for path in beside], list[str]()
     for at, inside, files in os.walk(base):
         here = Path(at)
         ours = [name for name in inside if is_ours(name)]
         folders += [f"{here / name}" for name in inside if name not in ours]
         inside[:] = [name for name in ours if here / name not in beside]
-        if here in splits:
+        if here in read:
             images = (name for name in files if Path(name).suffix.lower() in EXTENSIONS)
             loose += [f"{here / name}" for name in images if is_ours(name)]
     return PassedOver(_sorted(folders, base), _sorted(loose, base))
@@ -154,25 +157,95 @@ def _existing(root: str) -> Path:
 
 
 def _split_folders(base: Path) -> dict[str, Path]:
-    """The folder of each split that is there; a folder without splits is all train."""
-    inside = _subfolders(base)
-    found: dict[str, Path] = {}
-    for path in inside:
-        if (split := SPLITS.get(path.name.lower())) in found:
-            raise RegraftError(f"{base} has both '{found[split].name}' and '{path.name}'; keep one")
-        if split:
-            found[split] = path
-    others = [path.name for path in inside if path not in found.values()]
-    if "train" not in found and found:
+    """The folder of each split that is there; a folder without splits is all train.
+
+    Raises RegraftError where the names leave a question.
+    """
+    inside = {path.name: path for path in _subfolders(base)}
+    named = splits.by_split(inside) or _of_one_stem(inside)
+    others = [name for name in inside if name not in chain.from_iterable(named.values())]
+    if not named or _are_classes(named, others, inside):
+        _refuse_alike([*inside], inside, base)
+        return {"train": base}
+    for split, names in named.items():
+        if len(names) > 1:
+            both = " and ".join(f"'{name}'" for name in names)
+            raise RegraftError(f"{base} has both {both}, which mean {split}; keep one")
+    found = {split: inside[name] for split, [name] in named.items()}
+    if "train" not in found:
         odd = next(iter(found.values())).name
         way_out = f"move the class folders into '{base / 'train'}'" if others else "add 'train'"
         raise RegraftError(f"{base} has a folder '{odd}' but no 'train'; {way_out}")
-    is_class = others and not _subfolders(found.get("train", base))
-    if not found or is_class:
-        return {"train": base}
     if others:
+        _refuse_alike([found["train"].name, *_missing(others, found)], inside, base)
         _log.warning("%s: ignored beside train: %s", base, ", ".join(others))
-    return found
+    return {split: _innermost(path, split) for split, path in found.items()}
+
+
+def _of_one_stem(inside: dict[str, Path]) -> dict[str, list[str]]:
+    """The names of each split where they have something more in common: `pets_train`, `pets_test`.
+
+    There are none unless they hold class folders.
+    """
+    found = {name: named for name in inside if (named := splits.named(name)) is not None}
+    for stem in dict.fromkeys(named.rest for named in found.values()):
+        own = [name for name, named in found.items() if named.rest == stem]
+        given = {found[name].split: [name] for name in own}
+        if len(given) == len(own) > 1 and "train" in given and _class_names(inside, own):
+            return given
+    return {}
+
+
+def _are_classes(named: dict[str, list[str]], others: list[str], inside: dict[str, Path]) -> bool:
+    """Whether folders that are called like splits are classes like the others beside them."""
+    held = _class_names(inside, chain.from_iterable(named.values()))
+    if not others:  # numbered, say: "test 1", "test 2"
+        apart = len(held) == sum(len(_class_names(inside, [name])) for name in inside)
+        return len(named) == 1 < len(inside) and apart
+    return not held & (held if "train" in named else {*others} | _class_names(inside, others))
+
+
+def _missing(names: list[str], found: Iterable[str]) -> list[str]:
+    """Those that look like a split that was not found."""
+    looks = ((name, splits.named(name)) for name in names)
+    return [name for name, named in looks if named and named.split not in found]
+
+
+def _refuse_alike(names: list[str], inside: dict[str, Path], base: Path) -> None:
+    """Raises RegraftError for two folders that look like two splits of the same classes."""
+    looks = {name: named for name in names if (named := splits.named(name)) is not None}
+    for (one, first), (other, second) in combinations(looks.items(), 2):
+        both = {first.split: one, second.split: other}
+        halves = first.rest == second.rest != () and "train" in both
+        if len(both) > 1 and (
+            halves or _class_names(inside, [one]) & _class_names(inside, [other])
+        ):
+            raise RegraftError(
+                f"{base}: '{one}' and '{other}' look like splits; if they are, call the folders "
+                f"'{first.split}' and '{second.split}', with a folder per class in each; if they "
+                "are classes, give them other names"
+            )
+
+
+def _class_names(inside: dict[str, Path], names: Iterable[str]) -> set[str]:
+    """What the folders in the folders of these names are called."""
+    return {path.name for name in names for path in _subfolders(inside[name])}
+
+
+def _innermost(folder: Path, split: str) -> Path:
+    """The folder of class folders: archives often hold `train/train`, or `train/images`."""
+    while len(inside := _entries(folder)) == 1:
+        [(only, is_folder)] = inside.items()
+        means = splits.named(only.name)
+        if not is_folder or not (splits.is_filler(only.name) or (means and split in means.splits)):
+            break
+        folder = only
+    return folder
+
+
+def shown(path: Path, base: Path) -> str:
+    """A path as text, from a folder on."""
+    return spelt(path.relative_to(base).as_posix())
 
 
 def _readable(

@@ -12,10 +12,9 @@ import numpy as np
 from annotated_types import Len
 from huggingface_hub.utils import tqdm
 
-from regraft.data import subset
+from regraft.data import splits, subset
 from regraft.data.names import natural
 from regraft.data.sources import (
-    SPLITS,
     Fold,
     Folds,
     Fraction,
@@ -80,7 +79,9 @@ def hub_images(
 
 @lru_cache(maxsize=2)
 def _hub_images(asked: _Asked, division: subset.Division) -> Source:
-    tables = _named(_loaded(asked), asked.path)
+    loaded = _loaded(asked)
+    names = _named(loaded, asked.path)
+    tables = {split: loaded[name] for split, name in names.items()}
     for table in tables.values():
         _check_columns(table, asked)
     words = {split: _labels(table, asked, split) for split, table in tables.items()}
@@ -88,12 +89,13 @@ def _hub_images(asked: _Asked, division: subset.Division) -> Source:
         _log.warning("%s: %s has no labels and is left out", asked.path, " and ".join(hidden))
     words = {split: found for split, found in words.items() if split not in hidden}
     classes = _classes(words["train"], tables["train"].features[asked.label], asked)
-    splits = {}
-    for split, found in words.items():
-        labels = _indices(found, classes, f"data.path={asked.path}, {split}")
-        splits[split] = Split(*_files(tables[split], asked, split, labels))
-    where = Path(asked.path).name
-    return Source(where, classes, skipped=(), **divided(splits, classes, division, asked.path))
+    found = {}
+    for split, own in words.items():
+        labels = _indices(own, classes, f"data.path={asked.path}, {split}")
+        found[split] = Split(*_files(tables[split], asked, split, labels))
+    named = splits.in_words({split: names[split] for split in found})
+    source = Path(asked.path).name, classes
+    return divided(source, found, division, where=asked.path, named=named)
 
 
 def _loaded(asked: _Asked) -> Any:
@@ -150,21 +152,19 @@ def _check_name(asked: _Asked, configs: Sequence[str]) -> None:
         raise RegraftError(f"data.name={asked.name}: {asked.path} has no such configuration{hint}")
 
 
-def _named(tables: Any, path: str) -> dict[str, Any]:
-    """The tables by the names of our splits."""
-    found: dict[str, Any] = {}
-    for name, table in tables.items():
-        split = SPLITS.get(name.lower())
-        if split in found:
-            raise RegraftError(f"data.path={path} has two splits for {split}; a copy may keep one")
-        if split and len(table):
-            found[split] = table
-    others = [name for name in tables if name.lower() not in SPLITS]
+def _named(tables: Any, path: str) -> dict[str, str]:
+    """What the set calls each of our splits."""
+    found = splits.by_split(name for name, table in tables.items() if len(table))
+    for split, names in found.items():
+        if len(names) > 1:
+            both = " and ".join(map(repr, names))
+            raise RegraftError(f"data.path={path}: {both} both mean {split}; a copy may keep one")
     if "train" not in found:
         raise RegraftError(f"data.path={path} has no split train, only {', '.join(tables)}")
-    if others:
+    chosen = {split: name for split, [name] in found.items()}
+    if others := [name for name in tables if name not in chosen.values()]:
         _log.warning("%s: ignored beside train: %s", path, ", ".join(others))
-    return found
+    return chosen
 
 
 def _check_columns(table: Any, asked: _Asked) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft.data import subset
+from regraft.data import splits, subset
 from regraft.data.folders import refuse_link_out
 from regraft.data.names import natural
 from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
-    SPLITS,
     Fold,
     Folds,
     Fraction,
@@ -22,6 +21,7 @@ from regraft.data.sources import (
     Share,
     Source,
     Split,
+    joined,
 )
 from regraft.data.table import Columns, Row, read, spelt_as_on_disk
 from regraft.errors import RegraftError, did_you_mean
@@ -104,9 +104,7 @@ def _manifest(
         _refuse_absent(rows, paths, base, file)
     if not follow_links:
         _refuse_links_out(paths, base.resolve())
-    indices = _given_splits(rows, file)
-    named = f"{', '.join(indices)} as column '{columns.split}' says"
-    _log.info("%s: %s", file, named if any(row.split for row in rows) else "it names no splits")
+    indices, origin = _given_splits(rows, columns, file)
     if columns.group and not any(row.group for row in rows):
         nothing = "is empty in every row, so no images are kept together"
         _log.warning("%s: the group column '%s' %s", file, columns.group, nothing)
@@ -128,11 +126,12 @@ def _manifest(
         parts = division.parts(labels[train], classes, missing, groups)
         indices |= {name: train[part] for name, part in parts.items()}
         sizes = {name: len(parts[name]) for name in missing}
-        _log.info("%s: %s", file, division.words(sizes, grouped=groups is not None))
+        origin = joined(origin, division.words(sizes, grouped=groups is not None))
+    _log.info("%s: %s", file, origin)
     _refuse_shared_groups(rows, indices, file)
     everything = Split(paths, labels, tuple(row.path for row in rows))
-    splits = {name: everything.take(part) for name, part in indices.items()}
-    return Source(file.stem, classes, skipped=skipped, **splits)
+    found = {name: everything.take(part) for name, part in indices.items()}
+    return Source(file.stem, classes, skipped=skipped, origin=origin, **found)
 
 
 def _groups(names: list[str | None]) -> np.ndarray | None:
@@ -212,14 +211,17 @@ def _refuse_absent(rows: list[Row], paths: tuple[Path, ...], base: Path, file: P
         )
 
 
-def _given_splits(rows: list[Row], file: Path) -> dict[str, np.ndarray]:
-    """The rows of each split that the table names; all are train where it names none."""
+def _given_splits(
+    rows: list[Row], columns: Columns, file: Path
+) -> tuple[dict[str, np.ndarray], str]:
+    """The rows of each split that the table names, and which those are in words; all are train
+    where it names none."""
     if not any(row.split for row in rows):
-        return {"train": np.arange(len(rows))}
+        return {"train": np.arange(len(rows))}, "it names no splits"
+    meant = splits.assigned(dict.fromkeys(row.split or "" for row in rows))
     found: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
-        name = SPLITS.get((row.split or "").lower())
-        if name is None:
+        if (name := meant.get(row.split or "")) is None:
             known = "train, val or test"
             raise RegraftError(
                 f"{file}, row {row.number}: split '{row.split or ''}' is not {known}"
@@ -227,7 +229,10 @@ def _given_splits(rows: list[Row], file: Path) -> dict[str, np.ndarray]:
         found.setdefault(name, []).append(index)
     if "train" not in found:
         raise RegraftError(f"{file} has no row of split train")
-    return {name: np.array(indices) for name, indices in found.items()}
+    words = {split: [word for word in meant if meant[word] == split] for split in found}
+    named = splits.in_words({split: "' and '".join(own) for split, own in words.items()})
+    indices = {name: np.array(found[name]) for name in splits.SPLITS if name in found}
+    return indices, f"{named} as column '{columns.split}' says"
 
 
 def _refuse_shared_groups(rows: list[Row], indices: dict[str, np.ndarray], file: Path) -> None:

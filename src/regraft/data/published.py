@@ -5,7 +5,7 @@ import logging
 import pickle
 import socket
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from http.client import HTTPException
@@ -116,7 +116,13 @@ def _published(name: Name, root: Path, download: bool, division: subset.Division
             + ("and set data.download=true" if known.fetch else f"and get it anew: {known.url}")
         ) from error
     names = tuple(str(label).replace("_", " ") for label in classes)
-    return Source(name, names, skipped=(), **divided(splits, names, division, f"{name} in {root}"))
+    where = f"{name} in {root}"
+    return divided((name, names), splits, division, where=where, named=published_as(splits))
+
+
+def published_as(splits: Iterable[str]) -> str:
+    """Which splits a set came with, in words."""
+    return f"{', '.join(splits)} as published"
 
 
 def _short(error: Exception) -> str:

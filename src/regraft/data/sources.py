@@ -1,7 +1,6 @@
 """Where images come from. Every source gives train, val and test, and names its classes once."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,8 +16,6 @@ from regraft.data.readable import Skipped
 from regraft.fingerprint import fingerprint
 
 _log = logging.getLogger(__name__)
-
-SPLITS = {"train": "train", "test": "test"} | dict.fromkeys(("val", "valid", "validation"), "val")
 
 PerClass = Annotated[int, Gt(0)] | None
 Share = Annotated[float, Gt(0), Le(1)] | None
@@ -71,6 +68,7 @@ class Source:
     val: Split
     test: Split
     skipped: tuple[Skipped, ...] = ()  # what is in none of them, because it cannot be read
+    origin: str = ""  # what serves as which split and where a missing one comes from, in words
 
     def few(self, seed: int, *, per_class: int | None, fraction: float | None) -> "Source":
         """The same val and test with fewer training images: `per_class`, or a `fraction` by class.
@@ -165,16 +163,31 @@ def _fractals(
 
 
 def divided(
-    found: dict[str, Split], classes: Sequence[str], division: subset.Division, where: str
-) -> dict[str, Split]:
-    """The splits that were found, and what is missing of val and test split off train."""
-    missing = [name for name in ("val", "test") if name not in found]
-    if not missing and division.fold is None:
-        return found
-    whole = found["train"]
-    parts = division.parts(whole.labels, classes, missing)
-    _log.info("%s: %s", where, division.words({name: len(parts[name]) for name in missing}))
-    return found | {name: whole.take(indices) for name, indices in parts.items()}
+    source: tuple[str, tuple[str, ...]],
+    found: dict[str, Split],
+    division: subset.Division,
+    *,
+    where: str,
+    named: str = "",
+    skipped: tuple[Skipped, ...] = (),
+) -> Source:
+    """The source of this name and classes: the splits that were found, and what is missing of val
+    and test split off train. `named` says what serves as those that were found."""
+    name, classes = source
+    missing = [split for split in ("val", "test") if split not in found]
+    origin = named
+    if missing or division.fold is not None:
+        whole = found["train"]
+        parts = division.parts(whole.labels, classes, missing)
+        origin = joined(named, division.words({split: len(parts[split]) for split in missing}))
+        found = found | {split: whole.take(indices) for split, indices in parts.items()}
+    _log.info("%s: %s", where, origin)
+    return Source(name, classes, skipped=skipped, origin=origin, **found)
+
+
+def joined(*sentences: str) -> str:
+    """What is said of the splits, in one line."""
+    return "; ".join(filter(None, sentences))
 
 
 def _pick(values: tuple, indices: np.ndarray) -> tuple:

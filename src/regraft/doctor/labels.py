@@ -28,6 +28,8 @@ def counts(job: Job) -> list[Finding]:
     sizes = ", ".join(f"{images.sizes[split]:,} {split}" for split in SPLITS)
     found = f"{images.source.name}: {images.num_classes} classes, {sizes} images"
     findings = [Finding("classes", "green", found, table=table)]
+    if images.source.origin:
+        findings.append(green("splits", images.source.origin))
     for split in ("val", "test"):
         if lost := [name for name, count in table.items() if not count[split]]:
             found = f"{split} has no image of {some(lost)}, so nothing tells how good they are"

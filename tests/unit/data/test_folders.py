@@ -12,7 +12,7 @@ from PIL import Image
 from regraft import facts
 from regraft.complaints import explain
 from regraft.data import readable
-from regraft.data.folders import image_folder
+from regraft.data.folders import image_folder, passed_over
 from regraft.data.images import Images
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
@@ -436,3 +436,114 @@ def test_another_process_need_not_decode_again_to_know_what_cannot_be_read(root,
     monkeypatch.setattr(readable, "decode", None)
     assert readable.unreadable(sorted(root.rglob("*.png"))) == first
     assert [path.name for path in first] == ["3.png"]
+
+
+CAT_AND_DOG = ("cat", "dog")
+
+
+def put_splits(root, folders, classes=CAT_AND_DOG):
+    """Folders of class folders, with so many images in each."""
+    for folder, count in folders.items():
+        for name in classes:
+            put(root / folder / name, count)
+
+
+SPLIT_NAMES = {
+    "train": ("Training", "training_set", "seg_train", "train_images", "TRAIN-DATA", "trainSet"),
+    "val": ("validation", "Valid", "val_set", "val.images", "Dev Set", "eval"),
+    "test": ("Testing", "test_set", "seg_test", "TestImages", "hold-out", "test2017"),
+}
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_splits_are_known_by_the_names_that_people_give_them(root, number):
+    names = {split: names[number] for split, names in SPLIT_NAMES.items()}
+    put_splits(root, dict(zip(names.values(), (3, 1, 2), strict=True)))
+    source = load(root)
+
+    assert source.classes == CAT_AND_DOG
+    assert [len(split) for split in splits(source)] == [6, 2, 4]
+    said = (f"{split} is '{name}'" for split, name in names.items())
+    assert source.origin == ", ".join(said)
+
+
+def test_the_line_about_the_splits_says_where_a_missing_one_comes_from(root, caplog):
+    caplog.set_level(logging.INFO)
+    put_splits(root, {"Training": 10, "Testing": 3})
+    origin = load(root).origin
+    assert origin.startswith("train is 'Training', test is 'Testing'; ")
+    assert origin.endswith("; 4 images for val split off train by class (split_seed=0)")
+    assert f"{root}: {origin}" in caplog.text
+
+
+def test_splits_may_lie_in_folders_of_the_same_name(root):
+    put_splits(root, {"seg_train/seg_train": 5, "seg_test/seg_test": 2, "val/images": 1})
+    put(root / "seg_pred" / "seg_pred", 2)
+    source = load(root)
+    assert source.classes == CAT_AND_DOG
+    assert source.origin.startswith("train is 'seg_train/seg_train', val is 'val/images', ")
+    assert passed_over(str(root)).folders == ("seg_pred",)
+
+
+def test_two_folders_of_one_stem_are_the_splits_that_they_name(root):
+    put_splits(root, {"chest_xray_train": 5, "chest_xray_test": 2})
+    source = load(root)
+    assert source.classes == CAT_AND_DOG
+    assert len(source.test) == 4
+
+
+def test_folders_that_look_like_splits_of_the_same_classes_are_a_question(root):
+    put_splits(root, {"old_train": 3, "new_test": 3})
+    message = one_line(root)
+    assert "'new_test' and 'old_train' look like splits; if they are, call the folders" in message
+    assert "'test' and 'train', with a folder per class in each" in message
+
+
+def test_a_folder_that_looks_like_the_missing_split_is_a_question(root):
+    put_splits(root, {"train": 5, "pets_test": 2})
+    assert "'train' and 'pets_test' look like splits" in one_line(root)
+    put_splits(root, {"test": 2})
+    assert len(load(root).test) == 4
+
+
+def test_halves_of_a_class_are_no_classes(root):
+    for name in ("cat_train", "cat_test", "dog_train", "dog_test"):
+        put(root / name, 3)
+    assert "'cat_test' and 'cat_train' look like splits" in one_line(root)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("valid", "invalid"),
+        ("train", "bus", "test"),
+        ("test 1", "test 2", "test 3"),
+        ("pretrain", "contest"),
+        ("cat_train", "dog_test"),
+    ],
+)
+def test_classes_may_be_called_like_splits(root, names):
+    for name in names:
+        put(root / name, 5)
+    assert set(load(root).classes) == {*names}
+    for name in names if "train" not in names else ():
+        put(root / name / f"of {name}", 5)
+    assert set(load(root).classes) == {*names}
+
+
+def test_a_test_beside_the_same_classes_without_a_train_is_a_question(root):
+    put_splits(root, {"Test": 2, "Übung": 5})
+    assert "folder 'Test' but no 'train'; move the class folders into" in one_line(root)
+
+
+def test_two_folders_for_one_split_are_a_question_unless_one_has_the_plain_name(root, caplog):
+    put_splits(root, {"train": 5, "test_a": 2, "test_images": 1, "testset": 1})
+    assert "has both 'test_images' and 'testset', which mean test; keep one" in one_line(root)
+    put_splits(root, {"test": 3})
+    assert len(load(root).test) == 6
+    assert "ignored beside train: test_a, test_images, testset" in caplog.text
+
+
+def test_an_evaluation_is_val_or_test_whichever_is_missing(root):
+    put_splits(root, {"training": 5, "validation": 1, "evaluation": 2})
+    assert load(root).origin == "train is 'training', val is 'validation', test is 'evaluation'"

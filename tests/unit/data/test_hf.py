@@ -342,3 +342,12 @@ def test_an_unknown_repository_is_one_line(monkeypatch):
 def test_without_the_library_the_command_is_given(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     assert one_line("some/pictures") == "data=hf needs a library: pip install 'regraft[hf]'"
+
+
+def test_splits_are_known_by_the_names_that_people_give_them(table):
+    source = load(table({"training": [0, 1] * 5, "dev": [0, 1], "holdout": [0, 1] * 2}))
+    assert [len(split) for split in splits(source).values()] == [10, 2, 4]
+    assert source.origin == "train is 'training', val is 'dev', test is 'holdout'"
+    room._hub_images.cache_clear()
+    both = table({"train": [0, 1] * 5, "eval": [0], "dev": [1], "testing": [1]}, folder="four")
+    assert "'dev' and 'eval' both mean val; a copy may keep one" in one_line(both)

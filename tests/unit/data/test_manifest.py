@@ -175,7 +175,7 @@ def test_how_images_were_split_is_logged(table, caplog):
     rows = [(f"{n}.png", "ab"[n % 2], "train", f"g{n // 4}") for n in range(80)]
     header = ("path", "label", "split", "group")
     load(table([*rows, ("v.png", "a", "val", "")], header))
-    assert "train, val as column 'split' says" in caplog.text
+    assert "train is 'train', val is 'val' as column 'split' says" in caplog.text
     assert "16 images for test split off train by class and group (split_seed=0)" in caplog.text
     caplog.clear()
     load(table(ROWS))
@@ -269,8 +269,8 @@ def test_images_that_are_not_there_are_counted(table):
 def test_wrong_splits_are_named(table):
     header = ("path", "label", "split")
     rows = [(f"{n}.png", "ab"[n % 2], "train") for n in range(20)]
-    odd = [*rows, ("x.png", "a", "holdout")]
-    assert "row 21: split 'holdout' is not train, val or test" in one_line(table(odd, header))
+    odd = [*rows, ("x.png", "a", "later")]
+    assert "row 21: split 'later' is not train, val or test" in one_line(table(odd, header))
     blank = [*rows, ("x.png", "a", "")]
     assert "row 21: split '' is not" in one_line(table(blank, header))
     foreign = [*rows, ("x.png", "aa", "test")]
@@ -352,3 +352,12 @@ def test_absolute_paths_may_lie_in_the_root(table, tmp_path):
     path.write_text("\n".join([lines[0], *(f"{tmp_path}/{line}" for line in lines[1:])]))
     assert load(path).train.names[0].endswith(".png")
     assert "/" not in load(path).train.names[0]
+
+
+def test_splits_are_known_by_the_words_that_people_use(table):
+    words = ("Training", "TRAIN_SET", "valid", "hold-out")
+    rows = [(f"{n}.png", "ab"[n // 4 % 2], words[n % 4]) for n in range(40)]
+    source = load(table(rows, ("path", "label", "split")))
+    assert [len(split) for split in splits(source).values()] == [20, 10, 10]
+    named = "train is 'Training' and 'TRAIN_SET', val is 'valid', test is 'hold-out'"
+    assert source.origin == f"{named} as column 'split' says"
