@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import timm
@@ -15,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
 from regraft import weights as weight_sources
 from regraft.data.transforms import InputConfig
-from regraft.errors import RegraftError, did_you_mean
+from regraft.errors import RegraftError, did_you_mean, first_line
 
 Output = Literal["pooled", "map"]
 
@@ -50,7 +51,7 @@ class Backbone(nn.Module):
         self.images_forwarded = 0
         self.frozen: frozenset[int] = frozenset()
         self._fixed_norm = False
-        self._members = _modules_by_stage(self.net, self.stages)
+        self._stages_of = _stages_of_modules(self.net, self.stages)
         try:
             self._measure()
         except RuntimeError as error:
@@ -104,8 +105,14 @@ class Backbone(nn.Module):
             for path in self.stages[index].modules:
                 _remove(self.net, path)
         if dropped:
-            self._members = _modules_by_stage(self.net, self.stages)
-            self._measure()
+            self._stages_of = _stages_of_modules(self.net, self.stages)
+            try:
+                self._measure()
+            except Exception as error:  # the network's own code raises whatever it likes
+                raise RegraftError(
+                    f"freeze: {self.name} cannot do without its last stages, as it is written "
+                    f"({first_line(error)}); tune or reset them instead of drop"
+                ) from error
         return loaded
 
     def _refuse_other_input(self, loaded: weight_sources.Weights) -> None:
@@ -142,8 +149,8 @@ class Backbone(nn.Module):
         """Like `nn.Module.train`, except that frozen parts stay in evaluation mode."""
         super().train(mode)
         if mode:
-            for index in self.frozen:
-                for module in self._members[index]:
+            for module, stages in self._stages_of:
+                if stages <= self.frozen:
                     module.training = False
             if self._fixed_norm:
                 for module in self.net.modules():
@@ -162,25 +169,24 @@ class Backbone(nn.Module):
         was_training = self.training
         self.eval()
         with torch.inference_mode():
-            image = torch.zeros(1, 3, *self.input.size)
-            self.out_features: int = self(image).shape[1]
-            features, read = self._watched_map(image)
-        self.map_shape: tuple[int, ...] | None = (
-            tuple(features.shape[1:]) if features.ndim == 4 else None
-        )
+            features, read = self._watched_features(torch.zeros(1, 3, *self.input.size))
+            # One map, as opposed to tokens and to several maps.
+            one = isinstance(features, Tensor) and features.ndim == 4
+            shape = tuple(self.read(features, "map").shape[1:]) if one else None
+            self.map_shape: tuple[int, ...] | None = shape
+            self.out_features: int = self.read(features, "pooled").shape[1]
         self.map_stages = read  # so many leading stages make the map; VGG has a stage above it
-        self.images_forwarded = 0
         self.train(was_training)
 
-    def _watched_map(self, image: Tensor) -> tuple[Tensor, int]:
-        """The map of an image, and how many leading stages had to do with it."""
+    def _watched_features(self, image: Tensor) -> tuple[Any, int]:
+        """What `forward_features` gives for an image, and how many leading stages it used."""
         reached: list[int] = []
         handles = [
-            module.register_forward_pre_hook(lambda *_, index=index: reached.append(index))
-            for index, members in enumerate(self._members)
-            for module in members
+            module.register_forward_pre_hook(lambda *_, inside=stages: reached.extend(inside))
+            for module, stages in self._stages_of
+            if len(stages) == 1
         ]
-        features = self(image, "map")
+        features = self.net.forward_features(image.contiguous(memory_format=torch.channels_last))
         for handle in handles:
             handle.remove()
         return features, max(reached) + 1
@@ -284,22 +290,38 @@ def _largest_modules(net: nn.Module, owner: dict[str, int]) -> dict[int, list[st
     return inside
 
 
-def _modules_by_stage(net: nn.Module, stages: tuple[Stage, ...]) -> tuple[list[nn.Module], ...]:
-    """Every module of each stage; those without tensors, such as dropout, go with their parent.
+def stage_of_tensors(net: nn.Module, stages: tuple[Stage, ...]) -> dict[int, int]:
+    """The stage of each parameter and buffer by its `id`.
 
-    What belongs to no stage (an input dropout, say) goes with the first: it acts on the input.
+    Not by name: in a module that is used in several places, they have several.
     """
-    members: list[list[nn.Module]] = [[] for _ in stages]
-    seen: set[int] = set()
-    for index, stage in enumerate(stages):
-        for path in stage.modules:
-            modules = list(net.get_submodule(path).modules())
-            members[index].extend(modules)
-            seen.update(map(id, modules))
-    for module in net.modules():
-        if id(module) not in seen and not any(module.children()):
-            members[0].append(module)
-    return tuple(members)
+    stage_of = {name: index for index, stage in enumerate(stages) for name in stage.tensors}
+    named = chain(net.named_parameters(), net.named_buffers())
+    return {id(tensor): stage_of[name] for name, tensor in named if name in stage_of}
+
+
+def _stages_of_modules(
+    net: nn.Module, stages: tuple[Stage, ...]
+) -> tuple[tuple[nn.Module, frozenset[int]], ...]:
+    """Every module, and the stages whose tensors are in it: it is frozen when all of them are.
+
+    A module without parameters, such as dropout, goes with the stage that it lies in; outside of
+    all stages (an input dropout, or a rotary embedding that every block reads) with the first: it
+    acts on the input. What a container does by itself, such as the dropout in timm's
+    `forward_head`, stops with the last of its stages.
+    """
+    owner = stage_of_tensors(net, stages)
+    found: list[tuple[nn.Module, frozenset[int]]] = []
+
+    def visit(module: nn.Module, around: frozenset[int]) -> None:
+        own = frozenset(owner[id(parameter)] for parameter in module.parameters())
+        inside = own or (around if len(around) == 1 else frozenset({0}))
+        found.append((module, inside))
+        for child in module.children():
+            visit(child, inside)
+
+    visit(net, frozenset())
+    return tuple(found)
 
 
 def _remove(net: nn.Module, path: str) -> None:
@@ -309,7 +331,10 @@ def _remove(net: nn.Module, path: str) -> None:
     with it: in-place activations in a row break the gradient, and pooling again blurs the map.
     """
     module = net.get_submodule(path)
-    if path == "head":
+    if isinstance(module, nn.ModuleList):  # whoever takes its members goes on doing so
+        for index in range(len(module)):
+            module[index] = nn.Identity()
+    elif path == "head":
         for name, child in module.named_children():
             if any(True for _ in child.parameters()):
                 setattr(module, name, nn.Identity())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regraft.backbone import Backbone, Output
-from regraft.errors import RegraftError
+from regraft.errors import RegraftError, first_line
 from regraft.trace import Boundary, Program, Trace, trace
 
 Part = Callable[[Tensor], Tensor]
@@ -74,8 +74,7 @@ def _cut(backbone: Backbone, stages: int, takes: Output) -> Cut:
             if found is not None:
                 return found if found.stages == stages else replace(found, note=note)
     except Exception as error:  # the network's own code raises whatever it likes on a proxy
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        note = f"torch.fx cannot trace {backbone.name}: {reason}"
+        note = f"torch.fx cannot trace {backbone.name}: {first_line(error)}"
     return Cut(0, _same, whole, tuple(images.shape[1:]), note if stages else None)
 
 
@@ -104,8 +103,9 @@ def slices(backbone: Backbone) -> tuple[Slice, ...]:
             if not _close(values, backbone.net.forward_features(images)):
                 raise NotImplementedError("its parts do not give what the whole does")
     except Exception as error:  # the network's own code raises whatever it likes on a proxy
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise RegraftError(f"{backbone.name} cannot be split into its stages: {reason}") from error
+        raise RegraftError(
+            f"{backbone.name} cannot be split into its stages: {first_line(error)}"
+        ) from error
     finally:
         backbone.train(mode)
     return tuple(made)

@@ -25,3 +25,14 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of somebody else's code says, on one line; its name if it says nothing.
+
+    >>> first_line(ValueError("two lines\\nare too many"))
+    'two lines'
+    >>> first_line(KeyError())
+    'KeyError'
+    """
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -64,12 +64,12 @@ def conv_mlp(
 ) -> Head:
     """New convolutions on the feature map at the cut, then an MLP.
 
-    Raises RegraftError for a trunk that ends in tokens instead of a map.
+    Raises RegraftError for a trunk that ends in tokens, or in several maps.
     """
     if map_shape is None:
         raise RegraftError(
-            "head=conv_mlp needs a feature map, but this backbone ends in tokens; "
-            "use head=mlp or a convolutional backbone"
+            "head=conv_mlp needs one feature map, but this backbone ends in tokens or in several "
+            "maps; use head=mlp or another convolutional backbone"
         )
     return Head(
         "map",

@@ -13,7 +13,7 @@ from typing import Any
 from timm.models import get_notrace_functions
 from torch import Tensor, fx, nn
 
-from regraft.backbone import Backbone
+from regraft.backbone import Backbone, stage_of_tensors
 
 Program = Callable[[nn.Module, Tensor], Any]  # of the network, and of what flows in
 
@@ -66,8 +66,9 @@ class Trace:
 
     def _program(self, start: fx.Node, end: fx.Node | None) -> Program:
         """The steps from `start`, as its input, to `end` or the last, in the order of the trace."""
-        result: Any = end or self.graph.output_node().args[0]
-        needed = {result}
+        result: Any = end or self.graph.output_node().args[0]  # a node, or a list of some
+        needed: set[fx.Node] = set()
+        fx.node.map_arg(result, needed.add)
         for node in reversed(self.graph.nodes):
             if node in needed and node is not start:
                 needed.update(node.all_input_nodes)
@@ -76,7 +77,7 @@ class Trace:
         for node in self.graph.nodes:
             if node in needed and node is not start:
                 copies[node] = part.node_copy(node, copies.__getitem__)
-        part.output(copies[result])
+        part.output(fx.node.map_arg(result, copies.__getitem__))
         code = part.python_code("self")
         exec(code.src, code.globals)
         return code.globals["forward"]
@@ -89,9 +90,9 @@ def trace(backbone: Backbone, image: Tensor) -> Trace:
     NotImplementedError, or what the network's own code raises on a proxy, if it cannot be traced.
     """
     net = backbone.eval().net
-    stage_of = {name: i for i, stage in enumerate(backbone.stages) for name in stage.tensors}
-    parameters = [name for name, _ in net.named_parameters()]
-    stages = {path: _stages(path, module, stage_of) for path, module in net.named_modules()}
+    stage_of = stage_of_tensors(net, backbone.stages)
+    parameters = dict(net.named_parameters())
+    stages = {path: _stages(module, stage_of) for path, module in net.named_modules()}
     whole = {path for path in stages if path and len(stages[path]) <= 1}
     outputs = _outputs(net, whole, image)
     training = _Tracer(whole, image, outputs).trace(backbone.train().net)
@@ -106,14 +107,13 @@ def trace(backbone: Backbone, image: Tensor) -> Trace:
             # Not of buffers: they stay as they are, and timm counts a rotary embedding's, which
             # every block reads, to the last stage.
             read = [name for name in parameters if f"{name}.".startswith(f"{node.target}.")]
-            own.update((node, stage_of[name]) for name in read)
+            own.update((node, stage_of[id(parameters[name])]) for name in read)
     return Trace(evaluation, own)
 
 
-def _stages(path: str, module: nn.Module, stage_of: dict[str, int]) -> set[int]:
-    tensors = chain(module.named_parameters(), module.named_buffers())
-    names = (f"{path}.{name}" for name, _ in tensors)
-    return {stage_of[name] for name in names if name in stage_of}
+def _stages(module: nn.Module, stage_of: dict[int, int]) -> set[int]:
+    tensors = chain(module.parameters(), module.buffers())
+    return {stage_of[id(tensor)] for tensor in tensors if id(tensor) in stage_of}
 
 
 def _outputs(net: Any, whole: set[str], image: Tensor) -> list[tuple[str, Any]]:

@@ -50,7 +50,7 @@ def test_every_family_runs(family, finished_run):
 
 def test_a_head_of_convolutions_is_refused_where_there_is_no_map(tmp_path, finished_run):
     words = (*TINY, *families.words("vit"), "strategy=partial")
-    with pytest.raises(RegraftError, match="needs a feature map"):
+    with pytest.raises(RegraftError, match="needs one feature map"):
         run_job(tmp_path, *words)
     assert finished_run(*words, "head=mlp").result["status"] == "finished"
 

@@ -18,7 +18,7 @@ FAST = ["debug=fast", "logger=none", "data.per_class=5"]
 def test_every_strategy_runs_on_every_family(strategy, family, tmp_path):
     words = [f"strategy={strategy}", *families.words(family), *FAST]
     if (family, strategy) == ("vit", "partial"):
-        with pytest.raises(RegraftError, match="needs a feature map"):
+        with pytest.raises(RegraftError, match="needs one feature map"):
             run_job(tmp_path / "conv_mlp", *words)
         words.append("head=mlp")
     run_job(tmp_path, *words)

@@ -6,6 +6,7 @@ import torch
 from timm.data import resolve_model_data_config
 
 from regraft.backbone import Backbone
+from regraft.cut import cut
 from regraft.errors import RegraftError
 from regraft.head import conv_mlp
 
@@ -74,6 +75,85 @@ def test_features_of_a_frozen_trunk_are_the_same_in_training_and_evaluation_mode
     assert not trained.requires_grad
 
 
+# timm drops out a fifth of the features in their `forward_head`, in the mode of the whole network.
+DROPPING = ["ghostnet_050", "repghostnet_050", "legacy_seresnet18"]
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_a_kept_trunk_is_a_function_of_the_image(name):
+    backbone = Backbone(name=name, size=64)
+    batch = images(backbone, 4)
+    backbone.freeze(range(len(backbone.stages)))
+    backbone.train()
+    kept = backbone(batch)
+
+    assert torch.equal(kept, backbone(batch))
+    assert torch.equal(kept, backbone.eval()(batch))
+    backbone.freeze(range(len(backbone.stages) - 1))
+    backbone.train()
+    assert not torch.equal(backbone(batch), backbone(batch))  # what is trained drops out
+
+
+def test_a_trunk_whose_trained_stages_are_dropped_is_a_function_of_the_image():
+    backbone = Backbone(name="legacy_seresnet18", size=64)
+    last = len(backbone.stages) - 1
+    backbone.graft(dropped=[last])
+    backbone.freeze(range(last))
+    backbone.train()
+    batch = images(backbone, 4)
+
+    assert torch.equal(backbone(batch), backbone(batch))
+
+
+def test_a_position_embedding_that_kept_blocks_read_is_kept_with_them():
+    backbone = Backbone(name="vit_small_patch16_dinov3", size=64)
+    last = len(backbone.stages) - 1
+    assert "rope.periods" in backbone.stages[last].tensors  # by timm's grouping
+    backbone.net.rope.rescale_coords = 2.0  # in training, anew at each call
+    backbone.freeze(range(last))
+    backbone.train()
+    seen = []
+    backbone.net.blocks[0].register_forward_hook(lambda *call: seen.append(call[-1]))
+    batch = images(backbone)
+    backbone(batch)
+    backbone(batch)
+
+    assert torch.equal(*seen)
+
+
+SEVERAL = {"crossvit_tiny_240": 0, "coat_tiny": 0, "efficientvim_m1": 1}  # stages that can be cut
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_network_that_ends_in_several_tensors_has_a_plan_and_no_map(name):
+    torch.manual_seed(0)
+    backbone = Backbone(name=name)
+    batch = images(backbone, 1)
+    depth = len(backbone.stages)
+    assert backbone.map_shape is None
+    assert backbone(batch).shape == (1, backbone.out_features)
+    with pytest.raises(RegraftError, match="head=conv_mlp needs one feature map"):
+        conv_mlp(backbone.out_features, backbone.map_shape, 3, width=8, hidden=8)
+
+    found = cut(backbone, depth - 1, "pooled")
+    assert found.stages == SEVERAL[name]
+    backbone.eval()
+    torch.testing.assert_close(found.suffix(found.prefix(batch)), backbone(batch))
+
+
+@pytest.mark.parametrize("name", ["coat_tiny", "efficientvim_m1"])
+def test_a_network_that_cannot_do_without_its_last_stages_is_one_line(name):
+    backbone = Backbone(name=name)
+    with pytest.raises(RegraftError, match=f"^freeze: {name} cannot do without its last stages"):
+        backbone.graft(dropped=[len(backbone.stages) - 1])
+
+
+def test_the_norms_in_a_list_are_dropped_with_their_stage():
+    backbone = Backbone(name="crossvit_tiny_240")
+    backbone.graft(dropped=[len(backbone.stages) - 1])
+    assert backbone(images(backbone, 1)).shape == (1, backbone.out_features)
+
+
 def test_a_frozen_vit_has_no_stochastic_depth():
     torch.manual_seed(0)
     backbone = Backbone(name="test_vit", size=64)
@@ -126,13 +206,13 @@ def test_dropping_the_last_stages_leaves_a_smaller_network_that_runs(backbone):
 def test_what_is_left_after_dropping_learns(backbone):
     takes = ("pooled", "map") if backbone.map_shape else ("pooled",)
     depth = len(backbone.stages)
-    for cut in (1, depth // 2, depth - 1) if depth > 7 else range(1, depth):
+    for count in (1, depth // 2, depth - 1) if depth > 7 else range(1, depth):
         left = copy.deepcopy(backbone)
-        left.graft(dropped=range(cut, len(left.stages)))
+        left.graft(dropped=range(count, len(left.stages)))
         left.train()
         for output in takes:
             left(images(left, 4), output).square().mean().backward()
-        for index in range(cut):
+        for index in range(count):
             assert any(p.grad is not None for p in left.stage_parameters(index).values())
 
 

@@ -25,7 +25,7 @@ WRONG = {
     "sweep without -m": (["sweep=quadrants"], "sweep=quadrants is a sweep: add -m to the command"),
     "head does not fit": (
         ["backbone=timm", "backbone.name=test_vit", "backbone.weights=random", "head=conv_mlp"],
-        "head=conv_mlp needs a feature map, but this backbone ends in tokens; use head=mlp or",
+        "head=conv_mlp needs one feature map, but this backbone ends in tokens or in several ",
     ),
 }
 

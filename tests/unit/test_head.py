@@ -24,5 +24,5 @@ def test_logits_have_one_column_per_class_and_start_level(made):
 
 
 def test_a_head_of_convolutions_needs_a_map():
-    with pytest.raises(RegraftError, match="conv_mlp needs a feature map"):
+    with pytest.raises(RegraftError, match="conv_mlp needs one feature map"):
         head.conv_mlp(8, None, 3, width=4, hidden=5)
