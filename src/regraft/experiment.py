@@ -112,7 +112,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
     record.add(data={"listing": images.listing})
     record.add(data={"splits": source.origin} if source.origin else {})
-    outputs.write_skipped(record, source.skipped)
+    outputs.write_skipped(record, source)
 
     # What is to happen to each stage, decided before any training.
     plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])

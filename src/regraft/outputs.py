@@ -11,13 +11,15 @@ from torch import Tensor
 
 from regraft import mistakes, pictures, predictions
 from regraft.data.images import Images, SplitName
-from regraft.data.readable import Skipped, listing
+from regraft.data.readable import listing
+from regraft.data.sources import Source
 from regraft.data.transforms import UnreadableImageError
 from regraft.tracking import Record
 
 Predictions = dict[SplitName, tuple[Tensor, Tensor]]
 Seen = Sequence[tuple[mistakes.Mistake, np.ndarray]]  # with pixels uint8 (H, W, 3)
 _log = logging.getLogger(__name__)
+MOST_LINES = 5  # about files that are left out
 MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
 
@@ -40,9 +42,16 @@ def write(record: Record, images: Images, splits: Predictions) -> None:
     record.tell(lambda run: run.log(_media(record, images, seen, *splits["test"])))
 
 
-def write_skipped(record: Record, skipped: Sequence[Skipped]) -> None:
-    """Write skipped.csv, a row per image that was left out, and say how many; nothing for none."""
+def write_skipped(record: Record, source: Source) -> None:
+    """Write skipped.csv, a row per image that was left out, and say how many and of what kinds."""
+    skipped = source.skipped
     record.add(data={"skipped": len(skipped)})
+    for line in source.left_out[:MOST_LINES]:
+        _log.warning("%s", line)
+    if others := source.left_out[MOST_LINES:]:
+        _log.warning("files of %d other classes are left out, too", len(others))
+    if source.litter:
+        _log.info("beside the images lie: %s", source.litter)
     if not skipped:
         return
     path = record.job.folder / "skipped.csv"

@@ -33,6 +33,21 @@ def test_images_that_cannot_be_read_can_be_left_out(tmp_path, train):
     assert "1 image cannot be read and left out: " in done.stdout + done.stderr
 
 
+def test_files_that_are_no_images_to_us_are_counted_and_listed(tmp_path, train):
+    root = folder_of_images(tmp_path / "images", cat=12, dog=12)
+    for index in range(30):
+        (root / "cat" / f"{index}.MOV").write_bytes(b"\0\0\0\x14ftypqt  ")
+    (root / "dog" / "notes.txt").touch()
+    done = train("data=image_folder", f"data.root={root}", *QUICK)
+    assert done.returncode == 0, done.stderr
+    [run] = tmp_path.glob("outputs/runs/*/*")
+    log = (run / "train.log").read_text()
+    assert "left out 30 of 42 files of class cat: .mov" in log
+    assert "beside the images lie: 1 .txt" in log
+    assert "left out 30 of 42 files of class cat: .mov" in done.stdout + done.stderr
+    assert len((run / "skipped.csv").read_text().splitlines()) == 31
+
+
 def test_a_librarys_warning_is_a_line_of_the_log(finished_run):
     done = finished_run(*TINY, "trainer.precision=16-mixed", "trainer.accelerator=cpu")
     [line] = done.stderr.splitlines()

@@ -327,6 +327,19 @@ def test_folders_and_images_that_are_left_out(root):
     assert {finding.level for finding in found.values()} == {"yellow"}
 
 
+def test_files_that_are_not_read_are_counted_by_suffix_and_litter_apart(root):
+    for index in range(6):
+        (root / "cats" / f"{index}.MP4").write_bytes(b"\0")
+        (root / "dogs" / f"{index}.txt").write_bytes(b"\0")
+    findings = {f.check: f for f in examine.not_read(job_on(root).images.source)}
+    left, litter = findings["files left out"], findings["beside images"]
+
+    assert (left.level, litter.level) == ("yellow", "green")
+    read = len(list((root / "cats").glob("*.png")))
+    assert left.found == f"left out 6 of {6 + read} files of class cats: .mp4"
+    assert litter.found == "not looked into: 6 .txt"
+
+
 def test_folders_beside_train_are_left_out(split_root):
     assert examine.left_out(job_on(split_root).cfg.data)[0].level == "green"
     put(split_root / "more" / "cats", 1, first=0)

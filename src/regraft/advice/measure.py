@@ -25,9 +25,9 @@ from regraft.collect import QUIET
 from regraft.config import build, build_once
 from regraft.curve import MIN_REPLICATES, MIN_SIZES
 from regraft.data import subset
+from regraft.data.formats import is_image
 from regraft.data.images import Images, SplitName, Watch
 from regraft.data.sources import Source, Split
-from regraft.data.transforms import EXTENSIONS
 from regraft.depth import Depths, depths
 from regraft.errors import RegraftError
 from regraft.features import Caching
@@ -224,7 +224,7 @@ def loose_images(folder: Path) -> Source:
 
     Raises RegraftError if there are too few for their statistics.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    found = sorted(filter(is_image, folder.rglob("*")))
     if len(found) < FEWEST:
         raise RegraftError(
             f"strategy.source={folder}: {len(found)} images lie there; the source domain's "

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft.data import splits, subset
+from regraft.data import formats, splits, subset
+from regraft.data.formats import is_image
 from regraft.data.names import is_ours, natural, spelt
+from regraft.data.others import Others, examined
 from regraft.data.readable import OnError, Skipped, unreadable
 from regraft.data.sources import (
     Fold,
@@ -24,7 +26,6 @@ from regraft.data.sources import (
     Split,
     divided,
 )
-from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -76,12 +77,15 @@ def _image_folder(
     skipped: tuple[Skipped, ...] = ()
     if on_error == "skip":
         found, skipped = _readable(found, base)
+    left = _left_out(found, classes, base)
     for name in found.keys() - {"train"}:
         _check_classes(found[name], classes, split=name)
     files = {name: _files(layout, classes, base) for name, layout in found.items()}
     named = {name: shown(path, base) for name, path in folders.items() if path != base}
     source, said = (base.resolve().name, classes), splits.in_words(named)
-    return divided(source, files, division, where=str(base), named=said, skipped=skipped)
+    skipped += left.skipped
+    made = divided(source, files, division, where=str(base), named=said, skipped=skipped)
+    return replace(made, left_out=left.lines, litter=left.litter)
 
 
 def _state(base: Path, home: Path | None) -> tuple[tuple[Path, int], ...]:
@@ -123,8 +127,8 @@ def passed_over(root: str) -> PassedOver:
         folders += [f"{here / name}" for name in inside if name not in ours]
         inside[:] = [name for name in ours if here / name not in beside]
         if here in read:
-            images = (name for name in files if Path(name).suffix.lower() in EXTENSIONS)
-            loose += [f"{here / name}" for name in images if is_ours(name)]
+            images = (name for name in files if is_ours(name) and is_image(here / name))
+            loose += [f"{here / name}" for name in images]
     return PassedOver(_sorted(folders, base), _sorted(loose, base))
 
 
@@ -139,7 +143,15 @@ class _Layout:
 
     folder: Path
     images: dict[str, list[Path]]  # by class folder, empty ones included
+    others: dict[str, list[Path]]  # the files of these folders that are no images
     loose: int  # images beside the class folders
+    beside: list[Path]  # other files there
+
+    @property
+    def instead(self) -> str:
+        """What there is where no image is, for an error."""
+        kinds = formats.counted([*self.beside, *chain.from_iterable(self.others.values())])
+        return f", but {kinds}" if kinds else ""
 
 
 def _existing(root: str) -> Path:
@@ -280,29 +292,42 @@ def _scan(folder: Path) -> _Layout:
     # Links that lead back up are not followed: they would bring in other classes, or never end.
     above = {_identity(path) for path in (folder.resolve(), *folder.resolve().parents)}
     images: dict[str, list[Path]] = {}
-    loose = 0
+    others: dict[str, list[Path]] = {}
+    loose, beside = 0, list[Path]()
     for path, is_folder in inside.items():
         if is_folder:
-            images.setdefault(spelt(path.name), []).extend(_images(path, set(above)))
+            name, found = spelt(path.name), _files_below(path, set(above))
+            images.setdefault(name, []).extend(file for file, reads in found if reads)
+            others.setdefault(name, []).extend(file for file, reads in found if not reads)
         elif path.is_symlink() and not path.exists():
             _log.warning("%s leads nowhere and is ignored", path)
-        elif path.suffix.lower() in EXTENSIONS:
+        elif is_image(path):
             loose += 1
-    return _Layout(folder, dict(sorted(images.items(), key=lambda item: natural(item[0]))), loose)
+        else:
+            beside.append(path)
+    ordered = dict(sorted(images.items(), key=lambda item: natural(item[0])))
+    return _Layout(folder, ordered, others, loose, beside)
 
 
-def _images(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
-    """The image files under a folder, in natural order; each real folder is entered once."""
+def _files_below(folder: Path, seen: set[tuple[int, int]]) -> list[tuple[Path, bool]]:
+    """The files under a folder in natural order, and which are images; what programs leave in it
+    comes last. Each real folder is entered once."""
     if (identity := _identity(folder)) in seen:
         return []
     seen.add(identity)
-    images = []
+    found: list[tuple[Path, bool]] = []
     for path, is_folder in _entries(folder).items():
-        if is_folder:
-            images += _images(path, seen)
-        elif path.suffix.lower() in EXTENSIONS:
-            images.append(path)
-    return images
+        found += _files_below(path, seen) if is_folder else [(path, is_image(path))]
+    with os.scandir(folder) as entries:
+        return found + [(folder / e.name, False) for e in entries if not is_ours(e.name)]
+
+
+def _left_out(found: dict[str, _Layout], classes: tuple[str, ...], base: Path) -> Others:
+    """The files of each class that are no images, of all splits together."""
+    layouts = found.values()
+    files = {c: [p for layout in layouts for p in layout.others.get(c, ())] for c in classes}
+    images = {c: sum(len(layout.images.get(c, ())) for layout in layouts) for c in classes}
+    return examined(files, images, base)
 
 
 def _classes(train: _Layout) -> tuple[str, ...]:
@@ -314,10 +339,14 @@ def _classes(train: _Layout) -> tuple[str, ...]:
                 f"{folder} holds {train.loose} images but no class folders with images; "
                 "put the images of each class into a folder of its own"
             )
-        raise RegraftError(f"{folder} holds no images; give the folder of class folders")
-    if empty := [name for name, files in images.items() if not files]:
         raise RegraftError(
-            f"class folder '{empty[0]}' in {folder} holds no images; add some or delete it"
+            f"{folder} holds no images{train.instead}; give the folder of class folders"
+        )
+    if empty := [name for name, files in images.items() if not files]:
+        kinds = formats.counted(train.others[empty[0]])
+        instead = f", but {kinds}" if kinds else ""
+        raise RegraftError(
+            f"class folder '{empty[0]}' in {folder} holds no images{instead}; add some or delete it"
         )
     if len(images) == 1:
         [name] = images
@@ -332,7 +361,9 @@ def _classes(train: _Layout) -> tuple[str, ...]:
 def _check_classes(layout: _Layout, classes: tuple[str, ...], *, split: str) -> None:
     present = [name for name, files in layout.images.items() if files]
     if not present:
-        raise RegraftError(f"{layout.folder} holds no class folders with images; fill or delete it")
+        raise RegraftError(
+            f"{layout.folder} holds no class folders with images{layout.instead}; fill or delete it"
+        )
     if unknown := [name for name in present if name not in classes]:
         hint = did_you_mean(unknown[0], classes) or "; add it to train or delete it"
         raise RegraftError(f"{layout.folder} has a class '{unknown[0]}' that train lacks{hint}")
@@ -378,7 +409,7 @@ def _listed(folder: Path, home: Path | None = None) -> list[tuple[Path, bool]]:
             ]
         if home is not None:
             for path, is_folder in found if links else ():
-                if path.name in links and (is_folder or path.suffix.lower() in EXTENSIONS):
+                if path.name in links and (is_folder or is_image(path)):
                     refuse_link_out(path, home)
         return found
     except OSError as error:

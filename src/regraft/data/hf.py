@@ -13,6 +13,7 @@ from annotated_types import Len
 from huggingface_hub.utils import tqdm
 
 from regraft.data import splits, subset
+from regraft.data.formats import EXTENSIONS
 from regraft.data.names import natural
 from regraft.data.sources import (
     Fold,
@@ -25,7 +26,6 @@ from regraft.data.sources import (
     Split,
     divided,
 )
-from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError, did_you_mean
 from regraft.fingerprint import key
 from regraft.network import answers

@@ -131,7 +131,8 @@ def _manifest(
     _refuse_shared_groups(rows, indices, file)
     everything = Split(paths, labels, tuple(row.path for row in rows))
     found = {name: everything.take(part) for name, part in indices.items()}
-    return Source(file.stem, classes, skipped=skipped, origin=origin, **found)
+    three = found["train"], found["val"], found["test"]
+    return Source(file.stem, classes, *three, skipped=skipped, origin=origin)
 
 
 def _groups(names: list[str | None]) -> np.ndarray | None:

@@ -3,12 +3,13 @@
 import re
 import unicodedata
 
-_NOT_OURS = {"Thumbs.db", "__MACOSX", "@eaDir", "lost+found"}
+_NOT_OURS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found"}
+_NOT_OURS |= {"$recycle.bin", "system volume information"}
 
 
 def is_ours(name: str) -> bool:
     """Whether a person would call it theirs: not hidden, and not what a program left there."""
-    return not name.startswith(".") and name not in _NOT_OURS
+    return not name.startswith(".") and name.casefold() not in _NOT_OURS
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

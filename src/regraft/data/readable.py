@@ -18,13 +18,16 @@ from regraft.data.transforms import (
     UnreadableImageError,
     decode,
     no_warnings,
+    what_is_wrong,
 )
-from regraft.escaping import in_csv
+from regraft.escaping import in_csv, printable
 from regraft.facts import Facts
 from regraft.paths import whole
 
 OnError = Literal["fail", "skip"]
+LEFT_OUT = "left out: "  # begins the reason of a file that is no image to us
 
+_LONGEST = 200  # characters of what a decoder says
 _log = logging.getLogger(__name__)
 # Why a file cannot be read, or "" if it can.
 _known = Facts[str](f"read by Pillow {pillow}, {READER}, up to {MOST_PIXELS} pixels")
@@ -78,11 +81,13 @@ def _reason(path: Path) -> str:
 
 
 def why(error: UnreadableImageError, path: Path) -> str:
-    """What is wrong with the file, in a few words."""
-    cause = error.__cause__
+    """What is wrong with the file, in a few words of one line."""
+    cause = error.__cause__ or error
     if isinstance(cause, FileNotFoundError):
         return "no such file"
+    if what := what_is_wrong(cause, path):
+        return what
     if isinstance(cause, UnidentifiedImageError):
         empty = path.stat().st_size == 0
         return "the file is empty" if empty else "what is in it is no image"
-    return str(cause) or type(cause).__name__
+    return printable(cause)[:_LONGEST] or type(cause).__name__

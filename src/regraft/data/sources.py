@@ -69,6 +69,8 @@ class Source:
     test: Split
     skipped: tuple[Skipped, ...] = ()  # what is in none of them, because it cannot be read
     origin: str = ""  # what serves as which split and where a missing one comes from, in words
+    left_out: tuple[str, ...] = ()  # a line for each class of which files are no images to us
+    litter: str = ""  # what nobody takes for an image, by its kinds
 
     def few(self, seed: int, *, per_class: int | None, fraction: float | None) -> "Source":
         """The same val and test with fewer training images: `per_class`, or a `fraction` by class.
@@ -182,7 +184,8 @@ def divided(
         origin = joined(named, division.words({split: len(parts[split]) for split in missing}))
         found = found | {split: whole.take(indices) for split, indices in parts.items()}
     _log.info("%s: %s", where, origin)
-    return Source(name, classes, skipped=skipped, origin=origin, **found)
+    splits = found["train"], found["val"], found["test"]
+    return Source(name, classes, *splits, skipped=skipped, origin=origin)
 
 
 def joined(*sentences: str) -> str:

@@ -6,18 +6,21 @@ import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from regraft.data import dicom
+from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, READ, kind, suffix, why_not_read
+from regraft.data.png import without_metadata
 from regraft.errors import RegraftError
 
-READER = 2  # of how images are read and fitted; with another number, nothing kept is known
+READER = 3  # of how images are read and fitted; with another number, nothing kept is known
 _INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
 _CROP_MODES = ("center", "squash", "border")
 # More than a phone takes (108 million); as RGB they take 0.4 GB, for each thread that reads. A file
@@ -33,18 +36,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation
-Pixels = TypeVar("Pixels", Image.Image, Tensor)
-
-# What people have pictures in. Pillow knows more: EPS, for which it starts Ghostscript, and formats
-# that few have ever tried to break. By name of the format, not of the file: Pillow looks at the
-# content.
-_PICTURES = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"}
-_PICTURES |= {"SGI", "TGA", "TIFF", "WEBP"}
-Image.init()
-_FORMATS = sorted(_PICTURES & set(Image.OPEN))  # AVIF is not in every build
-EXTENSIONS = frozenset(
-    extension for extension, name in Image.registered_extensions().items() if name in _FORMATS
+_CUT_OFF = re.compile(
+    "(?i)truncated|end of file|decoder object|broken data stream|less than expected"
 )
+Pixels = TypeVar("Pixels", Image.Image, Tensor)
+# What is white where eight bits do not say so: of 16 bits, of wider integers, of floats.
+White = tuple[float, float, float]
+WHITE: White = (65535, 65535, 1)
 
 
 class UnreadableImageError(RegraftError):
@@ -66,6 +64,7 @@ class InputConfig:
     interpolation: str
     crop_pct: float
     crop_mode: str = "center"  # "squash" ignores the aspect ratio, "border" pads: no image is lost
+    white: White = WHITE  # of the image set that it was trained on, not of the weights
 
     def __post_init__(self) -> None:
         if self.interpolation not in _INTERPOLATIONS:
@@ -82,6 +81,8 @@ class InputConfig:
             raise ValueError(f"input: std {self.std} is not a spread for each of three channels")
         if not 0 < self.crop_pct < math.inf:
             raise ValueError(f"input: crop_pct {self.crop_pct} is no share above 0")
+        if len(self.white) != 3 or not all(0 < n < math.inf for n in self.white):
+            raise ValueError(f"input: white {self.white} is not a number above 0 for each kind")
 
     def __str__(self) -> str:
         height, width = self.size
@@ -101,7 +102,7 @@ class InputConfig:
         evaluation transform when a picture is given.
         """
         if isinstance(images, Image.Image):
-            return functional.pil_to_tensor(self._crop(self._resize(to_rgb(images))))
+            return functional.pil_to_tensor(self._crop(self._resize(to_rgb(images, self.white))))
         batch = _channels_first(images)
         if self.interpolation in ("lanczos", "box", "hamming"):  # torch has none of them
             pictures = (functional.to_pil_image(image) for image in batch)
@@ -153,10 +154,10 @@ def _middle(images: Pixels) -> Pixels:
     return images if size == [height, width] else functional.center_crop(images, size)
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, white: White = WHITE) -> Image.Image:
     """The picture in a file, upright and in RGB; UnreadableImageError names a bad file."""
     with no_warnings():
-        return decode(path)
+        return decode(path, white)
 
 
 def no_warnings() -> AbstractContextManager[None]:
@@ -167,30 +168,73 @@ def no_warnings() -> AbstractContextManager[None]:
     return warnings.catch_warnings(action="ignore")
 
 
-def decode(path: Path) -> Image.Image:
+def decode(path: Path, white: White = WHITE) -> Image.Image:
     """`read_image` for threads, under `no_warnings` of the one that waits for them."""
+    path = Path(path)  # a person at a prompt may give a text
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            if (pixels := image.width * image.height) > MOST_PIXELS:
-                raise Image.DecompressionBombError(f"it has {pixels} pixels")
-            image.load()
-            picture = to_rgb(image)
-            picture.info = {}  # its tags have been followed; `fit` is not to read them again
-            return picture
+        picture = _decode(path, white)
+        picture.info = {}  # its tags have been followed; `fit` is not to read them again
+        return picture
     except Exception as error:  # decoders raise whatever they trip over
-        reason, way_out = "not a readable image", "repair the file or delete it"
-        if isinstance(error, FileNotFoundError):
-            reason, way_out = "no such file", "bring it back"
-            if not path.parent.is_dir():
-                reason = f"no such file, and {str(_gone(path))!r} is gone, too: moved, or unmounted"
-        elif isinstance(error, Image.DecompressionBombError):
-            [pixels] = re.findall(r"\d+", str(error))[:1]
-            reason = f"{int(pixels):,} pixels, more than the {MOST_PIXELS:,} that are read"
-            way_out = "make it smaller or delete it"
-        raise UnreadableImageError(
-            f"{str(path)!r}: {reason} ({type(error).__name__}); {way_out}, or leave such files out "
-            "from the start with data.on_error=skip"
-        ) from error
+        raise UnreadableImageError(_complaint(path, error)) from error
+
+
+def _decode(path: Path, white: White) -> Image.Image:
+    if suffix(path.name) in DICOM_SUFFIXES:
+        return to_rgb(dicom.read(path, MOST_PIXELS))
+    try:
+        return _by_pillow(path, white)
+    except (FileNotFoundError, Image.DecompressionBombError):
+        raise
+    except Exception:
+        match kind(path):
+            case "DICOM":
+                return to_rgb(dicom.read(path, MOST_PIXELS))
+            case "PNG":  # of metadata that Pillow does not want to unpack, perhaps
+                return _by_pillow(without_metadata(path), white)
+        raise
+
+
+def _by_pillow(file: Path | BinaryIO, white: White) -> Image.Image:
+    with Image.open(file, formats=PILLOWS) as image:
+        if (pixels := image.width * image.height) > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"it has {pixels} pixels")
+        image.load()
+        return to_rgb(image, white)
+
+
+def _complaint(path: Path, error: Exception) -> str:
+    """One line about a file that cannot be read."""
+    what, way_out = what_is_wrong(error, path), "repair the file or delete it"
+    reason = f"not a readable image: {what}" if what else "not a readable image"
+    if isinstance(error, FileNotFoundError):
+        reason, way_out = "no such file", "bring it back"
+        if not path.parent.is_dir():
+            reason = f"no such file, and {str(_gone(path))!r} is gone, too: moved, or unmounted"
+    elif isinstance(error, Image.DecompressionBombError):
+        [pixels] = re.findall(r"\d+", str(error))[:1]
+        reason = f"{int(pixels):,} pixels, more than the {MOST_PIXELS:,} that are read"
+        way_out = "make it smaller or delete it"
+    return (
+        f"{str(path)!r}: {reason} ({type(error).__name__}); {way_out}, or leave such files out "
+        "from the start with data.on_error=skip"
+    )
+
+
+def what_is_wrong(error: BaseException, path: Path) -> str:
+    """Which of the usual things is wrong with a file, in a few words; "" for none of them."""
+    if _CUT_OFF.search(str(error)):
+        return "image file is truncated"
+    if isinstance(error, RegraftError):
+        return str(error)
+    if not isinstance(error, UnidentifiedImageError):
+        return ""
+    found = kind(path)
+    if found == "TIFF":
+        return "a TIFF that is cut off, or of a kind that is not read; save it with 8 bits"
+    if found in READ:
+        return f"it begins as {found}, and is cut off or damaged"
+    return why_not_read(path) if found else ""
 
 
 def _gone(path: Path) -> Path:
@@ -199,15 +243,32 @@ def _gone(path: Path) -> Path:
     return absent[-1] if absent else path
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, white: White = WHITE) -> Image.Image:
     """Any picture as 8-bit RGB, turned as its EXIF tag says, transparency laid on white."""
+    inverted = is_inverted(image)
     image = _upright(image)
-    if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if (place := wide(image.mode)) is not None:
+        image = Image.fromarray(_eight_bits(np.asarray(image), white[place]))
+        image = ImageChops.invert(image) if inverted else image
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def wide(mode: str) -> int | None:
+    """The place in `White` of a mode of Pillow's; None for eight bits, whose white is 255.
+
+    >>> wide("I;16B"), wide("I"), wide("F"), wide("RGB")
+    (0, 1, 2, None)
+    """
+    return 0 if mode.startswith("I;16") else {"I": 1, "F": 2}.get(mode)
+
+
+def is_inverted(image: Image.Image) -> bool:
+    """Whether zero is white: Pillow turns such TIFF round with up to eight bits only."""
+    tags = getattr(image, "tag_v2", {})
+    return wide(image.mode) is not None and tags.get(262) == 0
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -226,16 +287,14 @@ def _upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey of 16 bits as uint8; wider numbers have no fixed white: the next of 1, 255, 65535.
+def _eight_bits(values: np.ndarray, white: float) -> np.ndarray:
+    """Grey as uint8: 0 and below is black, and what is no number; `white` and above is white.
 
-    >>> _eight_bits(np.array([0, 257, 65535], np.uint16))
+    >>> _eight_bits(np.array([0, 257, 65535], np.uint16), 65535)
     array([  0,   1, 255], dtype=uint8)
     """
-    wide = np.nan_to_num(values.astype(np.float64))
-    whites = {"u": (65535,), "i": (255, 65535)}.get(values.dtype.kind, (1, 255, 65535))
-    white = next((white for white in whites if wide.max() <= white), 65535)
-    return np.clip(wide * (255 / white), 0, 255).round().astype(np.uint8)
+    numbers = np.nan_to_num(values.astype(np.float64))
+    return np.clip(numbers * (255 / white), 0, 255).round().astype(np.uint8)
 
 
 def _channels_first(images: np.ndarray | Tensor) -> Tensor:

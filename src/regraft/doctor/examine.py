@@ -13,6 +13,7 @@ from rich.console import Console
 from regraft.advice.measure import Auto
 from regraft.data.folders import passed_over
 from regraft.data.readable import OnError
+from regraft.data.sources import Source
 from regraft.doctor import copies, estimate, labels, machine, network, pictures, pretrained
 from regraft.doctor.findings import Finding, as_json, green, many, show, some, yellow
 from regraft.doctor.job import Job, assemble
@@ -43,6 +44,7 @@ def examine(job: Job) -> list[Finding]:
         *labels.counts(job),
         *labels.precision(job),
         *left_out(job.cfg.data),
+        *not_read(job.images.source),
         *pictures.unreadable(job.images, sample, *_on_error(job.cfg.data)),
         *copies.exact(job.images),
         *pictures.near_copies(job.images, sample),
@@ -81,6 +83,17 @@ def left_out(data: DictConfig) -> list[Finding]:
         words = f"{beside} beside the class folders: {some(found.loose)}"
         findings.append(yellow("loose images", words, "move them into the folder of their class"))
     return findings or [green("folders", "all that lies there is read")]
+
+
+def not_read(source: Source) -> list[Finding]:
+    """Files in class folders that are no images to us; and, apart, what nobody takes for one."""
+    findings = []
+    if source.left_out:
+        fix = "install what reads them (regraft[heic], regraft[dicom]), or convert or delete them"
+        findings.append(yellow("files left out", some(source.left_out), fix))
+    if source.litter:
+        findings.append(green("beside images", f"not looked into: {source.litter}"))
+    return findings
 
 
 def _on_error(data: DictConfig) -> tuple[str | None, str]:

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from regraft.data import table
+from regraft.data.formats import is_image, is_litter, why_not_read
 from regraft.data.names import is_ours, natural
-from regraft.data.transforms import EXTENSIONS
+from regraft.data.readable import LEFT_OUT
 from regraft.errors import RegraftError, did_you_mean
 
 STDIN = "-"
@@ -68,7 +69,8 @@ def text(name: str) -> str:
 
 
 def _folder(folder: Path) -> Iterator[Asked]:
-    """The images in a folder and in those below it, in natural order.
+    """The files in a folder and in those below it, in natural order, but texts and what programs
+    leave: images, and with a problem what is none to us.
 
     Each real folder is entered once, so links may lead in a circle.
     """
@@ -79,7 +81,10 @@ def _folder(folder: Path) -> Iterator[Asked]:
         above, name, is_folder = waiting.pop()
         path = above / name
         if not is_folder:
-            yield Asked(text(str(path)), path)
+            if is_image(path):
+                yield Asked(text(str(path)), path)
+            elif path.is_file():
+                yield Asked(text(str(path)), path, f"{LEFT_OUT}{why_not_read(path)}")
             continue
         try:
             waiting += ((path, *entry) for entry in reversed(_inside(path, entered)))
@@ -88,24 +93,20 @@ def _folder(folder: Path) -> Iterator[Asked]:
 
 
 def _inside(folder: Path, entered: set[tuple[int, int]]) -> list[tuple[str, bool]]:
-    """Images and folders in a folder that was not `entered` before, and which are folders."""
+    """Files and folders in a folder that was not `entered` before, and which are folders."""
     stat = folder.stat()
     if (stat.st_dev, stat.st_ino) in entered:
         return []
     entered.add((stat.st_dev, stat.st_ino))
     with os.scandir(folder) as entries:
         names = [(entry.name, _is_folder(entry)) for entry in entries if is_ours(entry.name)]
-    found = [(n, is_folder) for n, is_folder in names if is_folder or suffix(n) in EXTENSIONS]
+    found = [(n, is_folder) for n, is_folder in names if is_folder or not is_litter(n)]
     return sorted(found, key=lambda entry: natural(entry[0]))
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
     """Whether it is one, or a link to one; to itself or to nowhere it is none."""
     return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
-
-
-def suffix(name: str) -> str:
-    return PurePath(name).suffix.lower()
 
 
 def _table(file: Path, path_column: str) -> Iterator[Asked]:

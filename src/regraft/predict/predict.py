@@ -3,9 +3,10 @@
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import nn
 from regraft import predictions, progress, threshold, trained
 from regraft.calibration import Calibration
 from regraft.complaints import explain
-from regraft.data.readable import Skipped, listing
+from regraft.data.formats import worded
+from regraft.data.readable import LEFT_OUT, Skipped, listing
 from regraft.data.transforms import InputConfig
 from regraft.environment import cores
 from regraft.errors import RegraftError
@@ -50,9 +52,12 @@ class Count:
     abstained: int = 0
     skipped: int = 0
     first: Skipped | None = None
+    left_out: Counter[str] = field(default_factory=Counter)  # of those, what is no image to us
 
     def skip(self, one: Skipped) -> None:
         self.skipped += 1
+        if one.reason.startswith(LEFT_OUT):
+            self.left_out[one.reason.removeprefix(LEFT_OUT)] += 1
         self.first = self.first or one
 
 
@@ -121,6 +126,8 @@ def _predict(
         several = f"{count.skipped:,} images" if count.skipped > 1 else "1 image"
         left_out = shown(files.skipped_beside(out))
         _say(console, f"warning: {several} cannot be read and left out: {left_out}")
+    if kinds := worded(count.left_out):
+        _say(console, f"warning: no images to read: {kinds}")
     _say(console, _summary(count, time.perf_counter() - started, calibration, out))
 
 
@@ -209,6 +216,8 @@ def _why_none(count: Count, images: Sequence[str]) -> str:
     if count.first is None:
         named = ", ".join(map(asked.text, images[:3])) + (", …" if images[3:] else "")
         return printable(f"{named}: no images there")
+    if count.left_out.total() == count.skipped:
+        return printable(f"no image can be read: {worded(count.left_out)}")
     several = f"none of {count.skipped:,} images" if count.skipped > 1 else "the image"
     cannot = "can be read" if count.skipped > 1 else "cannot be read"
     return printable(f"{several} {cannot}: {count.first.name}: {count.first.reason}")

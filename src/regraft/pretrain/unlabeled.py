@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from regraft.data.formats import counted, is_image, is_litter
 from regraft.data.names import is_ours
 from regraft.data.readable import unreadable
 from regraft.data.sources import Source, Split
-from regraft.data.transforms import EXTENSIONS
 from regraft.errors import RegraftError
 from regraft.fingerprint import digests
 
@@ -33,7 +33,9 @@ def folder(path: Path, data: Source) -> Source:
     path = path.expanduser()
     if not path.is_dir():
         raise RegraftError(f"{where}: no such folder; give one with images, at any depth")
-    files = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
+    ours = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_ours(file, path)]
+    files = [file for file in ours if is_image(file)]
+    others = [file for file in set(ours) - set(files) if not is_litter(file.name)]
     bad = unreadable(files)
     readable = [file for file in files if file not in bad]
     if any(isinstance(split.images, np.ndarray) and len(split) for split in (data.val, data.test)):
@@ -46,8 +48,9 @@ def folder(path: Path, data: Source) -> Source:
     held_out = _held_out(data)
     own = [held_out.isdisjoint([digest]) for digest in digests(readable)] if held_out else None
     kept = [f for f, keep in zip(readable, own, strict=True) if keep] if own else readable
-    _say(where, len(bad), "cannot be read")
-    _say(where, len(readable) - len(kept), "are validation or test images of the data")
+    _say(where, len(others), f"files are no images ({counted(others)})")
+    _say(where, len(bad), "images cannot be read")
+    _say(where, len(readable) - len(kept), "images are validation or test images of the data")
     if len(kept) < 2:
         raise RegraftError(
             f"{where}: {len(kept)} of its {len(files)} image files can be learned from; "
@@ -57,10 +60,9 @@ def folder(path: Path, data: Source) -> Source:
     return only(Split(tuple(kept), np.zeros(len(kept), dtype=np.int64), names), path.name)
 
 
-def _is_image(file: Path, home: Path) -> bool:
-    """Whether it is an image of a person's: a program's thumbnail may be one of a test image."""
-    ours = all(map(is_ours, file.relative_to(home).parts))
-    return ours and file.suffix.lower() in EXTENSIONS and file.is_file()
+def _is_ours(file: Path, home: Path) -> bool:
+    """Whether it is a person's: a program's thumbnail may be one of a test image."""
+    return all(map(is_ours, file.relative_to(home).parts))
 
 
 def _held_out(data: Source) -> set[bytes]:
@@ -69,6 +71,6 @@ def _held_out(data: Source) -> set[bytes]:
     return {d for images in splits if not isinstance(images, np.ndarray) for d in digests(images)}
 
 
-def _say(where: str, count: int, why: str) -> None:
+def _say(where: str, count: int, what: str) -> None:
     if count:
-        _log.warning("%s: %d images %s and are left out", where, count, why)
+        _log.warning("%s: %d %s and are left out", where, count, what)

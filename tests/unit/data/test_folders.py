@@ -547,3 +547,75 @@ def test_two_folders_for_one_split_are_a_question_unless_one_has_the_plain_name(
 def test_an_evaluation_is_val_or_test_whichever_is_missing(root):
     put_splits(root, {"training": 5, "validation": 1, "evaluation": 2})
     assert load(root).origin == "train is 'training', val is 'validation', test is 'evaluation'"
+
+
+# Files that are not read.
+
+
+def test_a_picture_is_read_whatever_it_is_called(root):
+    put(root / "cat", 3, suffix=".HEIC")
+    put(root / "cat", 2, suffix="")
+    put(root / "dog", 4, suffix=".jpg.download")
+    source = load(root)
+
+    assert sum(map(len, splits(source))) == 9
+    assert not source.skipped
+    assert not source.left_out
+
+
+def test_files_that_are_not_read_are_counted_by_suffix_and_litter_apart(root):
+    put(root / "cat", 3)
+    put(root / "dog", 12)
+    for index in range(30):
+        (root / "dog" / f"{index}.MP4").write_bytes(b"\0\0\0\x18ftypmp42")
+    (root / "cat" / "cat.svg").write_text("<svg/>")
+    (root / "cat" / "deeper").mkdir()
+    (root / "cat" / "deeper" / "b.pdf").write_bytes(b"%PDF-1.7")
+    for name in ("Thumbs.db", ".DS_Store", "._0.png", "0.txt", "1.txt", "desktop.ini"):
+        (root / "cat" / name).write_bytes(b"\0")
+    source = load(root)
+
+    assert sum(map(len, splits(source))) == 15
+    assert source.left_out == (
+        "left out 2 of 5 files of class cat: 1 .svg (SVG), 1 .pdf (PDF)",
+        "left out 30 of 42 files of class dog: .mp4",
+    )
+    assert {skip.name: skip.reason for skip in source.skipped} == {
+        "cat/cat.svg": "left out: .svg (SVG)",
+        "cat/deeper/b.pdf": "left out: .pdf (PDF)",
+    } | {f"dog/{index}.MP4": "left out: .mp4" for index in range(30)}
+    assert set(source.litter.split(", ")) == {
+        "1 ._*",
+        "1 .DS_Store",
+        "1 Thumbs.db",
+        "1 desktop.ini",
+        "2 .txt",
+    }
+
+
+def test_files_of_a_class_are_counted_over_its_splits(root):
+    for split in ("train", "val", "test"):
+        put(root / split / "cat", 2)
+        put(root / split / "dog", 2)
+        (root / split / "cat" / "a.mp4").touch()
+    assert load(root).left_out == ("left out 3 of 9 files of class cat: .mp4",)
+
+
+def test_a_folder_without_images_says_what_it_holds_instead(root):
+    for label in ("cat", "dog"):
+        (root / label).mkdir()
+        for index in range(6):
+            (root / label / f"{index}.mp4").touch()
+    assert "pets holds no images, but 12 .mp4; give the folder" in one_line(root)
+    put(root / "cat", 3)
+    assert "'dog' in" in (said := one_line(root))
+    assert "holds no images, but 6 .mp4; add some or delete it" in said
+
+
+def test_a_link_to_a_picture_without_a_suffix_leads_out_of_the_folder_too(root):
+    put(root / "cat", 3)
+    put(root / "dog", 3)
+    put(root.parent / "elsewhere", 1, suffix="")
+    (root / "cat" / "link").symlink_to(root.parent / "elsewhere" / "0")
+    assert "leads out of" in one_line(root)
+    assert sum(map(len, splits(load(root, follow_links=True)))) == 7

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-from regraft.data.transforms import EXTENSIONS, InputConfig
+from regraft.data.formats import EXTENSIONS
+from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
 
 

@@ -162,6 +162,31 @@ def test_a_messy_folder_is_predicted_and_what_is_bad_is_listed(model, command, h
     assert float(turned["probability"]) == pytest.approx(want, abs=2e-6)
 
 
+def test_files_that_are_no_images_to_us_are_counted_by_suffix_and_listed(model, command, here):
+    (here / "new").mkdir()
+    noise(here / "new" / "1.png")
+    for name in ("2.HEIC", "3", "4.png.download"):  # pictures that are called otherwise
+        (here / "new" / name).write_bytes((here / "new" / "1.png").read_bytes())
+    for name in ("a.mp4", "b.MP4", "c.pdf", "notes.txt", "Thumbs.db"):
+        (here / "new" / name).write_bytes(b"%PDF-1.7" if name == "c.pdf" else b"\0")
+    code, _, err = command(model[0], "new", "--out", "a.csv")
+    assert code == 0
+    assert [from_csv(row["path"]) for row in rows("a.csv")] == [
+        f"new/{name}" for name in ("1.png", "2.HEIC", "3", "4.png.download")
+    ]
+    assert rows("a.skipped.csv") == [
+        {"image": "new/a.mp4", "reason": "left out: .mp4"},
+        {"image": "new/b.MP4", "reason": "left out: .mp4"},
+        {"image": "new/c.pdf", "reason": "left out: .pdf (PDF)"},
+    ]
+    assert "warning: no images to read: 2 .mp4, 1 .pdf (PDF)" in err
+    for path in (here / "new").iterdir():
+        if path.suffix not in (".mp4", ".txt"):
+            path.unlink()
+    code, _, err = command(model[0], "new", "--out", "b.csv")
+    assert (code, err) == (1, "error: no image can be read: 1 .mp4\n")
+
+
 def test_no_list_stays_where_nothing_is_bad_any_more(model, command, here):
     noise(here / "x.png")
     (here / "bad.png").touch()
