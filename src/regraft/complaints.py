@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -68,6 +69,8 @@ REFERENCES = (
     (r"Error trying to access (\S+): node `(\S+)`", "refers to {0}, but {1} has no keys"),
     (r"\$?\{?.*(?:viable|mismatched|extraneous|token recognition)", "not of the form ${{key}}"),
 )
+# How Hydra warns of what our callback raises before the first job, instead of raising it.
+OF_OUR_CALLBACK = r"Callback SweepProgress\.on_(?:run|multirun)_start raised"
 # What comes with an extra: the option, or one that it is made of, and how pip calls the extra.
 EXTRAS = {
     "hydra/launcher": ("launchers", {"submitit_local", "submitit_slurm"}),
@@ -77,7 +80,7 @@ EXTRAS = {
 
 def explain(error: BaseException | None) -> str:
     """What is wrong, where, and what to do, in one line."""
-    error = told_by_a_resolver(error) or error
+    error = behind(error)
     text = str(error)
     if isinstance(error, RegraftError):
         text += _set_by(error.key)
@@ -107,6 +110,13 @@ def explain(error: BaseException | None) -> str:
         text = f"{type(error).__name__}: {text}; debug=on shows where"
     text = re.sub(r"([^\s:]{80})[^\s:]{220,}", r"\1…", text)
     return printable(in_text(text))
+
+
+def behind(error: BaseException | None) -> Any:
+    """What a resolver or our callback has raised; any other error is itself."""
+    if isinstance(error, UserWarning) and re.match(OF_OUR_CALLBACK, str(error)):
+        return error.__context__
+    return told_by_a_resolver(error) or error
 
 
 def told_by_a_resolver(error: BaseException | None) -> RegraftError | None:

@@ -24,9 +24,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import beside, finalists, hydra_loader, rank, searchpath, sweep, trust
+from regraft import beside, complaints, finalists, hydra_loader, rank, searchpath, sweep, trust
 from regraft.command import overrides_first
-from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.faults import of_output
 from regraft.interrupt import wait_for_the_others
@@ -130,7 +129,7 @@ def job(cfg: DictConfig) -> float | None:
             wait_for_the_others()
         raise
     except Exception as error:
-        _failed.append(explain(error))
+        _failed.append(complaints.explain(error))
         _tell(error)
         traceback.clear_frames(error.__traceback__)  # they hold the network and the data
         if HydraConfig.get().mode == RunMode.RUN:
@@ -175,6 +174,7 @@ def guard(main: Callable[[], Any]) -> None:
     # time, and it is new in every step, then takes a third of the time. Linux only.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.filterwarnings("error", "provider=hydra.searchpath")  # Hydra only warns of no folder
+    warnings.filterwarnings("error", complaints.OF_OUR_CALLBACK)  # nor of what it has refused
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
     code = 0
     try:
@@ -187,12 +187,12 @@ def guard(main: Callable[[], Any]) -> None:
     except BrokenPipeError:  # as of `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as stop:
-        print(explain(stop), file=sys.stderr)
+        print(complaints.explain(stop), file=sys.stderr)
         code = 130
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except Exception as error:
-        _tell(of_output(error, None))
+        _tell(of_output(complaints.behind(error), None))
         code = 1
     code = code or int(bool(_failed))
     for folder in sweep.started:
@@ -211,7 +211,7 @@ def _tell(error: BaseException) -> None:
     if TRACEBACK in os.environ:
         traceback.print_exception(error)
     who = f" (device {rank.rank()})" if rank.rank() else ""
-    print(f"error{who}: {explain(error)}", file=sys.stderr, flush=True)
+    print(f"error{who}: {complaints.explain(error)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,24 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import finalists, search, searchpath
+from regraft import finalists, precheck, search, searchpath
 from regraft.beside import in_our_processes, is_search, kind, threads_each
 from regraft.interrupt import pass_on
 from regraft.lock import held, is_held
@@ -27,14 +28,24 @@ from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
 from regraft.provenance import hydras_words_of, words_of
 
+MOST_CHECKED = 64  # jobs that are all checked before the first; to compose one takes 0.1 s
 _held = ExitStack()  # of the same, until this process ends
 started: list[Path] = []  # folders of the sweeps that this process has started
 
 
 class SweepProgress(Callback):
-    """Says which job of how many runs, and about how long the rest will take."""
+    """Says which job of how many runs, and about how long the rest will take.
+
+    It begins with a check of every word, as no public place of Hydra's comes before it.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        precheck.check_job(config)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        plan = plan_of(config)
+        loader = GlobalHydra.instance().config_loader()
+        precheck.check_jobs(config, loader, to_check(config, plan))
         folder = Path(config.hydra.sweep.dir)
         try:  # Hydra only warns of what fails in here; the first job will say it
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,10 +57,6 @@ class SweepProgress(Callback):
             return  # its jobs will be refused, or go on
         if is_search(config.hydra):
             search.prepare(config)
-        try:
-            plan = plan_of(config)
-        except Exception:  # what cannot be counted cannot be swept, as Hydra is about to say
-            return
         _held.enter_context(held(folder))
         words = [*hydras_words_of(config.hydra), *words_of(config.hydra)]
         write_whole(folder / SWEEP, json.dumps(masked({"words": words} | plan)).encode())
@@ -124,27 +131,49 @@ def planned(config: DictConfig) -> list[list[str]] | None:
     return jobs
 
 
+def to_check(config: DictConfig, plan: dict[str, Any]) -> Iterable[list[str]]:
+    """The words of the jobs that are checked before the first one runs; `plan` is plan_of's.
+
+    All of them; of many, or of a search, as few as have every value in one of them.
+    """
+    jobs = [*(plan["overrides"] or ()), *chain(*plan.get("then", ()))]
+    return jobs if 0 < len(jobs) <= MOST_CHECKED else each_value_once(config)
+
+
 def each_value_once(config: DictConfig) -> Iterator[list[str]]:
     """Overrides of as few jobs as have every value of a sweep in one of them."""
     overrides = _overrides(config)
     fixed = [o.input_line for o in overrides if not o.is_sweep_override() and o.input_line]
     swept = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        [f"{override.get_key_element()}={value}" for value in _values(override)]
         for override in overrides
-        if override.is_sweep_override() and _countable(override)
+        if override.is_interval_sweep() or _countable(override)
     ]
     for words in zip_longest(*swept):
         yield [*fixed, *(word or of[0] for word, of in zip(words, swept, strict=True))]
 
 
+def _values(override: Override) -> Iterable[Any]:
+    """The values of a sweep; of an interval, which is without its end, nearly its ends."""
+    ends = override.value()
+    if isinstance(ends, IntervalSweep):
+        first, end = ends.start or 0, ends.end or 0
+        return first, f"{first + 0.999 * (end - first):.6g}"
+    return override.sweep_string_iterator()
+
+
 def _overrides(config: DictConfig) -> list[Override]:
     """Of a sweep: those of `hydra.sweeper.params`, unless the command line has another."""
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    running = GlobalHydra.instance()  # whose options a glob is about
-    loader = running.config_loader() if running.is_initialized() else None
-    parser = OverridesParser.create(config_loader=loader)
+    parser = OverridesParser.create(config_loader=_loader())  # whose options a glob is about
     parsed = parser.parse_overrides([*words, *words_of(config.hydra)])
     return list({override.get_key_element(): override for override in parsed}.values())
+
+
+def _loader() -> ConfigLoader | None:
+    """That of the sweep which Hydra is about to run, if it is."""
+    running = GlobalHydra.instance()
+    return running.config_loader() if running.is_initialized() else None
 
 
 def _countable(override: Override) -> bool:

@@ -28,6 +28,7 @@ from regraft.interrupt import Stopped, attended
 from regraft.lock import held
 from regraft.masking import masked
 from regraft.paths import group_of, shown, write_in_place, write_whole
+from regraft.precheck import refuse_contradictions
 from regraft.provenance import options_of, words_of
 
 log = logging.getLogger(__name__)
@@ -51,15 +52,8 @@ class Job:
 
     @classmethod
     def current(cls) -> "Job":
-        """The job that Hydra is running.
-
-        Raises RegraftError for a sweep preset without -m: Hydra would silently run one job.
-        """
+        """The job that Hydra is running."""
         hydra = HydraConfig.get()
-        if hydra.mode == RunMode.RUN and hydra.sweeper.get("params"):
-            raise RegraftError(
-                f"sweep={hydra.runtime.choices.get('sweep')} is a sweep: add -m to the command"
-            )
         sweeping = hydra.mode == RunMode.MULTIRUN
         return cls(
             folder=Path(hydra.runtime.output_dir),
@@ -198,7 +192,7 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
 def _recorded(record: Record) -> Iterator[Record]:
     try:
         with attended(), _interruptible(record.job):
-            _refuse_contradictions(record.job, record.config)
+            refuse_contradictions(record.config)
             yield record
     except SystemExit:  # submitit has put the job back into the queue, and it will go on
         record.tell(lambda run: run.mark_preempting())
@@ -219,18 +213,6 @@ def _recorded(record: Record) -> Iterator[Record]:
             _write_last(record)
         finally:
             _finish(record)
-
-
-def _refuse_contradictions(job: Job, cfg: DictConfig) -> None:
-    """Raises RegraftError for words of the command line that would quietly undo each other."""
-    own = [word for word in job.overrides if word.startswith("data=")]
-    if own and (quadrant := job.choices.get("quadrant")):
-        raise RegraftError(
-            f"quadrant={quadrant} brings its own data: leave {own[0]} or the quadrant "
-            "(sweep=quadrants is four of them) out"
-        )
-    if Path(str(cfg.get("output_dir", job.folder))).resolve() != job.folder.resolve():
-        raise RegraftError(f"output_dir={cfg.output_dir}: set hydra.run.dir instead")
 
 
 @contextmanager

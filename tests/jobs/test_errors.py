@@ -62,9 +62,9 @@ def test_secrets_are_in_nothing_that_is_kept_or_shown(tmp_path, train, monkeypat
     monkeypatch.setenv("OWN_API_KEY", SECRETS[2])
     tags = f'tags=["token={SECRETS[0]}","https://me:{SECRETS[1]}@host/x",{SECRETS[2]}]'
     words = [*map(filled, TINY)]
-    done = train("-m", *words, "logger=wandb", tags, "head.hidden=8,0")
+    done = train("-m", *words, "logger=wandb", tags, "freeze=first", "freeze.stages=2,9")
     assert done.returncode == 1
-    assert "head.hidden=0: must be greater than 0" in done.stderr
+    assert "the backbone has 5 stages" in done.stderr
     [run] = tmp_path.glob("outputs/sweeps/*/*/0")
     assert wandb_file.read(run)["exit_code"] == 0  # it has been written to its end
     shown = (done.stdout + done.stderr).encode()

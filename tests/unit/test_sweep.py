@@ -6,14 +6,6 @@ from regraft.lock import held
 from regraft.paths import SWEEP
 
 
-def test_a_sweep_that_nobody_can_count_fails_with_its_jobs(tmp_path, train):
-    done = train("-m", "strategy=glob(f*)", "head.dropout=2", "hydra.sweep.dir=sweep")
-    assert done.returncode == 1
-    assert "raised" not in done.stderr  # as Hydra says when a callback fails
-    assert done.stderr.count("error: head.dropout=2: ") == 2
-    assert (tmp_path / "sweep" / "sweep.md").exists()
-
-
 def test_a_report_on_nothing_is_one_line(regraft):
     done = regraft("report", "nothing")
     assert done.returncode == 1

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import yaml
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import setup_globals
 from hydra.errors import MissingConfigException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from regraft import config
 from regraft.complaints import explain
 from regraft.errors import RegraftError
+from regraft.precheck import as_job
 from regraft.provenance import shown
 from regraft.searchpath import SHIPPED, Entry, files, loader, options
 from regraft.validate.files import Fault, keys
@@ -171,19 +170,9 @@ def _line_with(file: Path, words: Sequence[str]) -> int | None:
 @contextmanager
 def _running(cfg: DictConfig) -> Iterator[DictConfig]:
     """What a job would see of a composed config, each missing value filled in."""
-    setup_globals()  # the resolver `hydra:`
-    state = HydraConfig.instance()
-    before = state.cfg
-    with open_dict(cfg):
-        cfg.hydra.runtime.output_dir = "outputs"
-        cfg.hydra.job.num = 0
-    state.set_config(cfg)
-    task = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
-    try:
+    with as_job(cfg, "outputs", 0) as task:
         _fill(task)
         yield task
-    finally:
-        state.cfg = before
 
 
 def _fill(task: DictConfig) -> None:

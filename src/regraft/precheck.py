@@ -1,0 +1,78 @@
+"""Everything that can be said of a command's words before anything is written: no folder, no run.
+
+A job checks its own config once more, as it may be started by other programs than this one.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from regraft.complaints import explain
+from regraft.config import check
+from regraft.errors import RegraftError
+from regraft.provenance import options_of, words_of
+
+
+def check_job(cfg: DictConfig) -> None:
+    """Check a composed job, `cfg` with Hydra's own part. Raises RegraftError, as it would."""
+    with as_job(cfg, str(OmegaConf.select(cfg, "hydra.run.dir"))) as task:
+        _check(task)
+
+
+def check_jobs(cfg: DictConfig, loader: ConfigLoader, jobs: Iterable[Sequence[str]]) -> None:
+    """Check jobs of a sweep, given by their words; `cfg` is the sweep's, with Hydra's own part.
+
+    Raises RegraftError for the first that is wrong, whichever its number.
+    """
+    for number, words in enumerate(jobs):
+        job = loader.load_sweep_config(cfg, list(words))
+        with as_job(job, f"{cfg.hydra.sweep.dir}/{number}", number) as task:
+            _check(task)
+
+
+def _check(task: DictConfig) -> None:
+    try:
+        refuse_contradictions(task)
+        check(task)
+    except Exception as error:  # explained here, where it is known who has set what
+        raise RegraftError(explain(error)) from error
+
+
+def refuse_contradictions(task: DictConfig) -> None:
+    """Raises RegraftError for words that undo each other, or that Hydra would pass over."""
+    hydra = HydraConfig.get()
+    choices, folder = options_of(hydra), Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.RUN and hydra.sweeper.get("params"):
+        raise RegraftError(f"sweep={choices.get('sweep')} is a sweep: add -m to the command")
+    own = [word for word in words_of(hydra) if word.startswith("data=")]
+    if own and (quadrant := choices.get("quadrant")):
+        raise RegraftError(
+            f"quadrant={quadrant} brings its own data: leave {own[0]} or the quadrant "
+            "(sweep=quadrants is four of them) out"
+        )
+    if Path(str(task.get("output_dir", folder))).resolve() != folder.resolve():
+        raise RegraftError(f"output_dir={task.output_dir}: set hydra.run.dir instead")
+
+
+@contextmanager
+def as_job(cfg: DictConfig, folder: str, number: int | None = None) -> Iterator[DictConfig]:
+    """What a job in this folder would see of a composed config, while Hydra knows it as running."""
+    setup_globals()  # the resolver `hydra:`
+    state: Any = HydraConfig.instance()
+    before = state.cfg
+    with read_write(cfg.hydra), open_dict(cfg.hydra):
+        cfg.hydra.runtime.output_dir = str(Path(folder).absolute())
+        if number is not None:
+            cfg.hydra.job.num = number
+    state.set_config(cfg)
+    try:
+        yield OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
+    finally:
+        state.cfg = before
