@@ -9,8 +9,19 @@ from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
 from regraft.jobs import Job, planned_jobs, probes_in, read_answers, read_jobs, swept
+from regraft.power import WANTED, visible_lead
 from regraft.selection import select
-from regraft.statistics import LEVEL, Answers, Comparison, Repeat, Scores, Verdict, interval, judge
+from regraft.statistics import (
+    LEVEL,
+    Answers,
+    Comparison,
+    Repeat,
+    Scores,
+    Verdict,
+    by_repetition,
+    interval,
+    judge,
+)
 
 MOST_NAMED = 12  # contenders that tie
 INITIAL = "initial weights"  # what `pretrain` chooses, in a table's head
@@ -284,6 +295,29 @@ def sentence(cell: Cell) -> str:
             f"{tied} tie (best: {cell.verdict.best}, {best:.3f}){too_few_runs(cell, cell.verdict)}"
         )
     return f"{text}{textbook_clause(cell, cell.verdict) if cell.quadrant else ''}."
+
+
+def lead_words(cell: Cell) -> str:
+    """Which true lead these seeds and test images could have shown; empty where none is known."""
+    doubts = [c.doubt for c in cell.verdict.comparisons.values()] if cell.verdict else []
+    known = [doubt for doubt in doubts if doubt]
+    if not known:
+        return ""
+    lead = visible_lead(known)
+    what = "no lead" if lead is None else f"a lead of {100 * lead:.1f} points"
+    often = f"would have been seen in {10 * WANTED:.0f} of 10 sweeps"
+    if math.isinf(known[0].freedom):
+        return f"With one seed, {what} of one network {often}; other seeds may give another"
+    return f"With {repetitions(cell)}, {what} {often}"
+
+
+def repetitions(cell: Cell) -> str:
+    """How often each contender ran, in words: "3 seeds", "2 to 3 seeds" or "5 folds"."""
+    scores = [row.scores for row in cell.rows if row.scores]
+    counts = sorted({len(by_repetition(one.acc)) for one in scores})
+    folds = {fold for one in scores for fold, _ in one.acc}
+    number = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{number} {'folds' if len(folds) > 1 else 'seeds'}"
 
 
 def too_few_runs(cell: Cell, verdict: Verdict) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regraft import regret, shortlist
-from regraft.comparison import INITIAL, Cell, Row, Sweep, read_sweep, sentence
+from regraft.comparison import INITIAL, Cell, Row, Sweep, lead_words, read_sweep, sentence
 from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.figures import labels, pareto, quadrants
@@ -85,6 +85,8 @@ def show(made: Report, console: Console) -> None:
         if cell.one_seed:
             console.print(Text(f"† {ONE_SEED}", style="dim"))
         console.print(Text(printable(sentence(cell))))
+        if lead := lead_words(cell):
+            console.print(Text(f"{lead}.", style="dim"))
         for row in cell.rows:
             for words in row.forecasts:
                 console.print(Text(printable(f"{row.name}: {words}"), style="italic"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from regraft.comparison import Cell, Row, Sweep, sentence
+from regraft.comparison import Cell, Row, Sweep, lead_words, sentence
 from regraft.escaping import in_csv, printable
 from regraft.escaping import in_markdown as escape
 from regraft.jobs import Job
@@ -14,16 +14,20 @@ from regraft.regret import regrets
 
 METHOD = (
     "Intervals are 95 %: over the seeds (Student's t), and at least as wide as over the test "
-    "images (Wilson). A strategy wins if it is better than every other one at the 5 % level "
-    "(Holm's correction; the clearest difference has to stand out among all pairs) by a paired t "
-    "test over the seeds and also by McNemar's exact test over the test images (two proportions "
-    "where the answers cannot be paired). Those that cannot be told apart from the best tie with "
-    "it. With one seed only the test images speak, and another seed may say otherwise; two or "
-    "three seeds prove large differences only. Of folds the mean over their seeds counts, once "
-    "each, and the test images of all of them together; since folds share most of their training "
-    "images, intervals over them are a little too narrow (Bengio and Grandvalet 2004). Seconds "
-    "are a job's own, but of pretraining they are what making the weights took, "
-    "whichever job made them."
+    "images (Wilson). A strategy wins if it is better than every other one at the 5 % level, in "
+    "two tests: a paired t test whose variance over the seeds is that of all strategies together, "
+    "and one that adds to it what the test images leave open, which all seeds share (crossed "
+    "random effects, as in Dorfman, Berbaum and Metz 1992). "
+    "Those that cannot be told apart from the best tie with it; who loses where nobody wins does "
+    "so after Holm's correction for all pairs, as the best was chosen by the same numbers. With "
+    "one seed only the test images speak (McNemar's exact test, or two proportions where the "
+    "answers cannot be paired, with the same correction), and another seed may say otherwise. "
+    "A lead that would have been seen in 8 of 10 sweeps is one over all others, if they are equal "
+    "and scatter as here. "
+    "Of folds the mean over their seeds counts, once each, and the test images of all of them "
+    "together; since folds share most of their training images, intervals over them are a little "
+    "too narrow (Bengio and Grandvalet 2004). Seconds are a job's own, but of pretraining they "
+    "are what making the weights took, whichever job made them."
 )
 ALT = {  # what the pictures show
     "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
@@ -98,6 +102,8 @@ def markdown(sweep: Sweep, pictures: Sequence[Path], first: Sequence[str] = ()) 
             "",
         ]
         lines.append(escape(sentence(cell)))
+        if lead := lead_words(cell):
+            lines.append(f"{lead}.")
         for row in cell.rows:
             lines += [f"\n{escape(f'Forecast of {row.name}: {words}')}." for words in row.forecasts]
     for cell_of, made in regrets(sweep).items():

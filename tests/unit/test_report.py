@@ -2,6 +2,8 @@ import csv
 import io
 import itertools
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from regraft.comparison import read_sweep, textbook_held
 from regraft.errors import RegraftError
 from regraft.figures import pareto, quadrants
 from regraft.jobs import read_jobs
+from regraft.page import write
 from regraft.report import costs_of, line, panel, report, show
 from regraft.statistics import compare
 from regraft.tables import seeds
@@ -380,6 +383,38 @@ def test_a_tie_of_unlike_accuracies_says_when_the_runs_are_too_few(accs, said, t
         strategy = ("finetune", "scratch")[number]
         add(tmp_path, job, accs[seed][number], seed=seed, strategy=strategy)
     assert said in (report(tmp_path).files[1]).read_text()
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize(
+    ("seeds", "folds", "said"),
+    [
+        ((0, 1, 2), (), "With 3 seeds, a lead of [0-9.]+ points would have been seen in 8 of 10"),
+        ((0,), (), "With one seed, a lead of [0-9.]+ points of one network would have been seen"),
+        ((0,), (0, 1, 2, 3), "With 4 folds, a lead of [0-9.]+ points would have been seen in 8"),
+    ],
+)
+def test_a_report_says_which_lead_these_runs_could_have_shown(seeds, folds, said, tmp_path):
+    places = [
+        (strategy, seed, [f"data.fold={fold}"] if folds else [])
+        for strategy in ("finetune", "scratch")
+        for fold in folds or (None,)
+        for seed in seeds
+    ]
+    for number, (strategy, seed, words) in enumerate(places):
+        acc = 0.9 - 0.02 * (strategy == "scratch") + 0.003 * (7 * number % 4)
+        add(tmp_path, number, acc, seed=seed, strategy=strategy, overrides=words)
+    made = report(tmp_path)
+    texts = tuple(path for path in made.files if path.suffix != ".png")
+    page = write.page(replace(made, files=texts))
+    for text in ((tmp_path / "sweep.md").read_text(), shown(made), page):
+        assert re.search(said, " ".join(text.split()))
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_what_was_compared_with_nothing_could_have_shown_no_lead(tmp_path):
+    add(tmp_path, 0, 0.9)
+    assert "would have been seen" not in shown(report(tmp_path))
 
 
 @pytest.mark.usefixtures("unpainted")

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from regraft import report, shortlist
-from regraft.comparison import Sweep, cells_of, sentence
+from regraft.comparison import Sweep, cells_of, lead_words, sentence
 from regraft.errors import RegraftError
 from regraft.jobs import Job, is_job, read_job
 from regraft.page import job, listing, settings
@@ -84,6 +84,7 @@ def page(made: report.Report) -> str:
             {
                 "title": heading(cell),
                 "words": sentence(cell),
+                "lead": lead_words(cell),
                 "rows": [cells_in(cell, row) for row in cell.rows],
                 "forecasts": [(row.name, words) for row in cell.rows for words in row.forecasts],
                 "one_seed": cell.one_seed,
