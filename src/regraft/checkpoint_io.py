@@ -10,13 +10,23 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from regraft.faults import full, is_cut_off
 from regraft.paths import whole
 
+RESUME = "resume"  # in a checkpoint that a training can go on from (checkpoints.py)
+# What Lightning puts into all of them, and only such a training reads: most of the bytes.
+STATES = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "current_model_state")
+
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's copies from the folder of temporary files: not at once, on another disk."""
+    """Lightning's copies from the folder of temporary files: not at once, on another disk.
+
+    What is there to be judged holds weights only; Lightning's own way to that (`weights_only`)
+    asks no callback, so an average of the weights would not be in it.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
+        if RESUME not in checkpoint:
+            checkpoint = {key: part for key, part in checkpoint.items() if key not in STATES}
         save(checkpoint, Path(path))
 
 

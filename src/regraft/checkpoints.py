@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torchmetrics import Metric
 
 from regraft import streams
+from regraft.checkpoint_io import RESUME
 from regraft.errors import RegraftError
 from regraft.interrupt import bell
 from regraft.rank import rank
@@ -76,7 +77,7 @@ class Last(Checkpoint):
             return
         metrics = [(n, m) for n, m in pl_module.named_children() if isinstance(m, Metric)]
         gathered = {n: [m._update_count, m.metric_state] for n, m in metrics if self.start.batches}
-        checkpoint["resume"] = {
+        checkpoint[RESUME] = {
             "start": tuple(self.start),
             "stopped": trainer.should_stop,
             "metrics": gathered,
@@ -88,7 +89,7 @@ class Last(Checkpoint):
     def on_load_checkpoint(
         self, trainer: Any, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self.found = checkpoint["resume"]
+        self.found = checkpoint[RESUME]
         # Before Lightning asks for the first batches, which is long before it is in their epoch.
         trainer.datamodule.start = Start(*self.found["start"])
         trainer.should_stop = self.found["stopped"]
@@ -97,9 +98,33 @@ class Last(Checkpoint):
                 _move(checkpoint["callbacks"].get(callback.state_key, {}), str(callback.dirpath))
 
     def _save(self, trainer: pl.Trainer, start: Start) -> None:
+        if is_trial(trainer):
+            return
         self.start = start
         trainer.save_checkpoint(self.path)
         self.start, self.saved = None, time.monotonic()
+
+
+def is_trial(trainer: pl.Trainer) -> bool:
+    """Whether a few batches only try out the config: what comes of them is not kept."""
+    return bool(getattr(trainer, "fast_dev_run", False))
+
+
+def keep_last_as_best(trainer: pl.Trainer) -> bool:
+    """Keep the weights of the last step as the best; whether it was to be, as nothing was judged.
+
+    A training may end before its first validation, by its steps or its time, or have none. All
+    processes of several devices call this.
+    """
+    callback = trainer.checkpoint_callback
+    best = isinstance(callback, ModelCheckpoint) and not callback.best_model_path
+    if not best or is_trial(trainer):
+        return False
+    assert isinstance(callback, ModelCheckpoint) and callback.dirpath
+    path = Path(callback.dirpath) / f"{callback.filename}.ckpt"
+    trainer.save_checkpoint(path)
+    callback.best_model_path = str(path)
+    return True
 
 
 def _is_between(trainer: pl.Trainer, batches: int) -> bool:
@@ -147,9 +172,9 @@ def left_by_earlier(trainer: Any, classifier: Any, record: Any) -> tuple[Path | 
         then, now = (card["config"]["loader"] for card in (kept["regraft"], classifier.card))
         if then["batch_size"] != now["batch_size"]:
             return None, 0.0
-        record.goes_on_from(kept["resume"].get("spent", {}))
+        record.goes_on_from(kept[RESUME].get("spent", {}))
         print(f"goes on after step {kept['global_step']}", flush=True)
-        return path, kept["resume"]["fit_s"]
+        return path, kept[RESUME]["fit_s"]
     except Exception as error:  # torch raises many kinds of them
         _log.info("%s", path, exc_info=error)
         _log.warning("%s cannot be read: the training starts from the beginning", path)

@@ -128,7 +128,12 @@ class Sweep:
         never = f", {missing} never started" if missing else ""
         jobs = f"{len(self.jobs)} {'job' if len(self.jobs) == 1 else 'jobs'}"
         folds = f"; folds: {', '.join(map(str, self.folds))}" if self.folds else ""
-        return f"{jobs}, {len(self.failed)} failed{never}; swept: {keys}; seeds: {seeds}{folds}."
+        tried = sum(job.trial for job in self.jobs)
+        trials = (
+            f" {tried} are trials (trainer.fast_dev_run): no numbers to go by." if tried else ""
+        )
+        told = f"{jobs}, {len(self.failed)} failed{never}; swept: {keys}; seeds: {seeds}{folds}."
+        return told + trials
 
     @property
     def textbook(self) -> str:

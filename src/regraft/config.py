@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -43,6 +43,31 @@ PLAIN: dict[str, Any] = {
     "resume": Literal["auto"] | None,
     "compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
 }
+# What the trainer may be told, where Lightning's annotations take more than it can train with.
+Count = Annotated[int, Ge(1)]
+Limit = Annotated[float, Gt(0)] | None  # of batches: a fraction or, as a whole number, so many
+TRAINER: dict[str, Any] = {
+    "max_epochs": Count,
+    "max_steps": Literal[-1] | Count,
+    "check_val_every_n_epoch": Count,
+    "val_check_interval": Limit,
+    "accumulate_grad_batches": Count,
+    "gradient_clip_val": Annotated[float, Ge(0)] | None,
+    "limit_train_batches": Limit,
+    "limit_val_batches": Annotated[float, Ge(0)] | None,
+    "limit_predict_batches": Limit,
+    "log_every_n_steps": Annotated[int, Ge(0)] | None,
+    "num_sanity_val_steps": Annotated[int, Ge(-1)] | None,
+}
+# What every job asks its trainer for, and what regraft itself tells it.
+ASKED = (
+    *("accelerator", "devices", "max_epochs", "check_val_every_n_epoch"),
+    "accumulate_grad_batches",
+)
+TOLD = (
+    *("barebones", "callbacks", "default_root_dir", "enable_checkpointing", "enable_model_summary"),
+    *("enable_progress_bar", "logger", "plugins", "use_distributed_sampler"),
+)
 # And the nodes that are read besides, or may be.
 READ = (
     *GROUPS,
@@ -97,11 +122,27 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
             yield RegraftError(_no_option(group), key=group)
     for key, expected in PLAIN.items():
         if key not in plain:
-            yield RegraftError(f"{key} is not set; add {key}=<value>", key=key)
+            yield _not_set(key)
         else:
             yield from _check_type(key, plain[key], expected)
+    if isinstance(trainer := plain.get("trainer"), dict):
+        yield from _check_trainer(trainer)
     if isinstance(seed := plain.get("seed"), int) and not 0 <= seed < 2**32:
         yield RegraftError(f"seed={seed}: a seed lies between 0 and 4294967295", key="seed")
+
+
+def _check_trainer(node: dict[str, Any]) -> Iterator[RegraftError]:
+    """What a trainer lacks, and what is not for a config to say."""
+    for name in ASKED:
+        if name not in node:
+            yield _not_set(f"trainer.{name}")
+    for name in sorted(node.keys() & {*TOLD}):
+        where = f"trainer.{name}"
+        yield RegraftError(f"{where} is set by regraft itself; leave it out", key=where)
+
+
+def _not_set(key: str) -> RegraftError:
+    return RegraftError(f"{key} is not set; add {key}=<value>", key=key)
 
 
 def _why_there(key: str) -> str:
@@ -190,7 +231,7 @@ def _check_node(key: str, node: dict[str, Any]) -> Iterator[RegraftError]:
     choices = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY or not ours}
     given = {name: value for name, value in node.items() if not name.startswith("_")}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = trust.hints(function)
+    hints = trust.hints(function) | (TRAINER if key == "trainer" else {})
     for name, value in given.items():
         if name in choices:
             yield from _check_type(f"{key}.{name}", value, hints.get(name, Any))
@@ -201,8 +242,7 @@ def _check_node(key: str, node: dict[str, Any]) -> Iterator[RegraftError]:
     needed = [n for n, p in choices.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
     for name in needed:
         if name not in given:
-            where = f"{key}.{name}"
-            yield RegraftError(f"{where} is not set; add {where}=<value>", key=where)
+            yield _not_set(f"{key}.{name}")
 
 
 def _check_type(key: str, value: Any, expected: Any) -> Iterator[RegraftError]:

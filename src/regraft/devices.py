@@ -49,6 +49,9 @@ def refuse_in_a_sweep(cfg: DictConfig, trainer: pl.Trainer) -> None:
 def refuse_what_cannot_be_shared(trainer: pl.Trainer, plan: Plan, images: Images) -> None:
     """Raises RegraftError for what does not train on several devices as it does on one."""
     count, strategy = trainer.world_size, trainer.strategy
+    synced = getattr(strategy, "_layer_sync", None) is not None  # also on one device, by ddp
+    if synced and strategy.root_device.type == "cpu":
+        raise RegraftError("trainer.sync_batchnorm=true: only accelerators can; leave it out")
     if count == 1:
         return
     if type(strategy) is not DDPStrategy or strategy._start_method != "popen":
@@ -56,8 +59,6 @@ def refuse_what_cannot_be_shared(trainer: pl.Trainer, plan: Plan, images: Images
             f"trainer.strategy on {count} devices: only ddp keeps what is frozen and records once; "
             "use trainer.strategy=ddp"
         )
-    if strategy._layer_sync is not None and strategy.root_device.type == "cpu":
-        raise RegraftError("trainer.sync_batchnorm=true: only accelerators can; leave it out")
     if images.on_oom == "halve":
         raise RegraftError(
             f"loader.on_oom=halve: {count} devices cannot agree on it; leave it out and give a "

@@ -27,6 +27,7 @@ from regraft import (
     devices,
     earlier,
     features,
+    limits,
     lr_range,
     memory,
     optim,
@@ -129,6 +130,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     cfg = with_enough_steps(cfg, images.sizes["train"])
     trainer = make_trainer(cfg, logger, watching)
     devices.refuse_what_cannot_be_shared(trainer, plan, images)
+    limits.refuse_empty(trainer, images)
     record.add(machine=tracking.machine(trainer.strategy.root_device))
 
     # What frozen stages give for an image never changes: it can be computed once.
@@ -170,6 +172,8 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     started = time.perf_counter() - spent
     with keeping_best(trainer, classifier, record):
         trainer.fit(classifier, datamodule=data, ckpt_path=last, weights_only=True)
+    unjudged = checkpoints.keep_last_as_best(trainer)
+    record.add(trial=checkpoints.is_trial(trainer))
     if not trainer.is_global_zero:
         return  # the first process judges and records
     record.add(cost=cost(trainer, classifier, time.perf_counter() - started))
@@ -181,6 +185,9 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
         val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
         record.add(metrics=verdict.metrics("val", *val) | verdict.metrics("test", *test))
         card["calibration"] = verdict.calibrate(record, build(cfg.calibration), val, test)
+    if unjudged:
+        log.warning("nothing was validated during the training: best.ckpt has its last weights")
+        record.add(best_epoch=None)
     record.add(cost=record.spent())
     if isinstance(strategy, Collect) and computed:
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
@@ -215,14 +222,7 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
         "use_distributed_sampler": False,  # data/share.py shares out, and each validates all
         "plugins": [WholeCheckpoints(), *devices.plugins()],
     }
-    if taken := sorted(ours.keys() & cfg.trainer.keys()):
-        raise RegraftError(f"trainer.{taken[0]} is set by regraft itself; leave it out")
     every, epochs = cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
-    if epochs is None or epochs < 1:
-        raise RegraftError(f"trainer.max_epochs={epochs}: give a number of epochs, at least 1")
-    if every is None or every < 1:
-        key = "trainer.check_val_every_n_epoch"
-        raise RegraftError(f"{key}={every}: give a number of epochs, at least 1", key=key)
     # The last epoch is validated in any case: it may be the best.
     ours["check_val_every_n_epoch"] = max(n for n in range(1, every + 1) if epochs % n == 0)
     try:

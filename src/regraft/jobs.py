@@ -50,6 +50,7 @@ class Job:
     scores: Mapping[str, Any] = field(default_factory=dict)  # of the features, by strategy=probe
     backbone: str | None = None  # timm's name
     pretrain: Mapping[str, Any] = field(default_factory=dict)  # of pretrain=
+    trial: bool = False  # of trainer.fast_dev_run, whose numbers say nothing
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -146,6 +147,7 @@ def read_job(folder: Path) -> Job:
         scores=table(record, "scores"),
         backbone=record.get("backbone"),
         pretrain=table(record, "pretrain"),
+        trial=record.get("trial") is True,
     )
 
 

@@ -47,6 +47,8 @@ class Bar(pl.Callback):
         self.progress.advance(self.task)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return  # there is no bar yet
         status = f"val acc {float(trainer.callback_metrics['val/acc']):.3f}"
         self.progress.update(self.task, status=status)
         # In a log file there is no bar; a line now and then says that it goes on.
@@ -126,7 +128,7 @@ class History(pl.Callback):
         self.validated = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.validated = True
+        self.validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Without a validation in this epoch, Lightning still holds the values of the last one.

@@ -72,6 +72,8 @@ def show_result(console: Console, record: Record) -> None:
         f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",
         "files": f"{folder}",
     }
+    if result["trial"]:
+        lines["trial"] = "trainer.fast_dev_run: these numbers say nothing, and no weights are kept"
     if calibration["threshold"] is not None:
         said = calibration["test"]
         right = f", of which {said['precision']:.1%} are right" if said["images"] else ""

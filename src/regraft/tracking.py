@@ -279,6 +279,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "input": None,
         "checkpoint": None,
         "best_epoch": None,
+        "trial": False,
         "forecast": None,
         "advice": None,
         "scores": None,

@@ -47,8 +47,14 @@ def checkpoint_of(path: Path) -> Path:
         raise RegraftError(
             f"{shown(path)} is a sweep: name one of its jobs, such as {shown(path / str(jobs[0]))}"
         )
-    if (status := result_of(path).get("status")) is None:
+    result = result_of(path)
+    if (status := result.get("status")) is None:
         raise RegraftError(f"{shown(path)}: no run and no exported folder")
+    if result.get("trial"):
+        raise RegraftError(
+            f"{shown(path)}: this run was a trial (trainer.fast_dev_run), which keeps no weights; "
+            "train it without that"
+        )
     raise RegraftError(
         f"{shown(path)}: this run ({status}) has kept no checkpoint ({BEST}); train it again with "
         "callbacks.checkpoint, as it is by default"

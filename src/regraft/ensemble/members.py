@@ -58,6 +58,11 @@ def gather(folders: Sequence[Path], where: Mapping[str, str]) -> Members:
     other images or classes than the first.
     """
     jobs = select(_jobs(folders), where, ())
+    if trials := [job for job in jobs if job.trial]:
+        raise RegraftError(
+            f"{shown(trials[0].folder)}: this run was a trial (trainer.fast_dev_run), which says "
+            "nothing; train it without that"
+        )
     finished = [job for job in jobs if not job.error]
     left_out = tuple(job for job in jobs if job.error)
     if len(finished) < 2:

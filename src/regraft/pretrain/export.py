@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from regraft import card, tracking
+from regraft.checkpoints import is_trial
 from regraft.classifier import Classifier, read_best
 from regraft.data.images import Images
 
@@ -21,6 +22,8 @@ class ExportTrunk(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
+        if is_trial(trainer):
+            return
         best = read_best(trainer, pl_module)
         state = best[1]["state_dict"] if best else pl_module.state_dict()
         trunk = {
