@@ -112,7 +112,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     record.add(strategy={"quadrant": strategy.quadrant})
     record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
     record.add(data={"listing": images.listing})
-    record.add(data={"splits": source.origin} if source.origin else {})
+    record.add(data=source.said())
     outputs.write_skipped(record, source)
 
     # What is to happen to each stage, decided before any training.

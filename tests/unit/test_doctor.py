@@ -138,6 +138,13 @@ def test_what_serves_as_which_split_is_one_line(split_root):
     assert found.found.startswith("train is 'Training', test is 'test'; 4 images for val split off")
 
 
+def test_what_was_joined_is_said(root):
+    (root / "cats" / "0.png").rename((root / "Cats").mkdir() or root / "Cats" / "0.png")
+    found = one(labels.counts(job_on(root, "data.merge_labels=true")))
+    assert (found.check, found.level) == ("left out or joined", "yellow")
+    assert "are one class (data.merge_labels=true): 'Cats' as 'cats'" in found.found
+
+
 def test_classes_of_unequal_size(root):
     put(root / "cats", 80, first=200)
     found = one(labels.counts(job_on(root)))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,6 +13,7 @@ import numpy as np
 
 from regraft.data import formats, splits, subset
 from regraft.data.formats import is_image
+from regraft.data.labels import MergeLabels, merged, merged_in_words, settled
 from regraft.data.names import is_ours, natural, spelt
 from regraft.data.others import Others, examined
 from regraft.data.readable import OnError, Skipped, unreadable
@@ -25,6 +27,7 @@ from regraft.data.sources import (
     Source,
     Split,
     divided,
+    said,
 )
 from regraft.errors import RegraftError, did_you_mean
 
@@ -37,6 +40,7 @@ def image_folder(
     root: str,
     on_error: OnError,
     follow_links: bool,
+    merge_labels: MergeLabels = None,
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -49,7 +53,8 @@ def image_folder(
 
     What is missing of val and test is split off train, by class. The training classes, in natural
     order, are the classes; val and test must not know others. With `on_error` "skip", files that
-    cannot be read are left out before anything is split off. Raises RegraftError for a folder that
+    cannot be read are left out before anything is split off. Class folders whose names look alike
+    are one class if `merge_labels`, several if it is False. Raises RegraftError for a folder that
     is not one of these, naming the folder or the class, for a class without readable images, and
     unless `follow_links` for a link that leads out of the folder.
     """
@@ -62,17 +67,22 @@ def image_folder(
         folds=folds,
     )
     state = _state(base, None if follow_links else base.resolve())
-    whole = _image_folder(base, division, on_error, state)
+    whole = _image_folder(base, division, on_error, merge_labels, state)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)
 def _image_folder(
-    base: Path, division: subset.Division, on_error: OnError, state: object
+    base: Path,
+    division: subset.Division,
+    on_error: OnError,
+    merge_labels: MergeLabels,
+    state: object,
 ) -> Source:
     """The folder, which is not scanned again as long as it is in the same `state`."""
     folders = _split_folders(base)
     found = {name: _scan(folder) for name, folder in folders.items()}
+    found, others = _merged(found, merge_labels, base)
     classes = _classes(found["train"])
     skipped: tuple[Skipped, ...] = ()
     if on_error == "skip":
@@ -82,10 +92,16 @@ def _image_folder(
         _check_classes(found[name], classes, split=name)
     files = {name: _files(layout, classes, base) for name, layout in found.items()}
     named = {name: shown(path, base) for name, path in folders.items() if path != base}
-    source, said = (base.resolve().name, classes), splits.in_words(named)
-    skipped += left.skipped
-    made = divided(source, files, division, where=str(base), named=said, skipped=skipped)
-    return replace(made, left_out=left.lines, litter=left.litter)
+    origin = splits.in_words(named)
+    source = divided((base.resolve().name, classes), files, division, where=base, named=origin)
+    return replace(
+        source,
+        skipped=skipped + left.skipped,
+        left_out=left.lines,
+        litter=left.litter,
+        merged=others,
+        remarks=said(_log, base, *merged_in_words(others)),
+    )
 
 
 def _state(base: Path, home: Path | None) -> tuple[tuple[Path, int], ...]:
@@ -285,6 +301,30 @@ def _readable(
             )
     skipped = (Skipped(path.relative_to(base).as_posix(), why) for path, why in bad.items())
     return kept, tuple(skipped)
+
+
+def _merged(
+    found: dict[str, _Layout], merge: MergeLabels, base: Path
+) -> tuple[dict[str, _Layout], dict[str, tuple[str, ...]]]:
+    """The same with the class that each folder stands for, and which names were merged."""
+    counts = Counter[str]()
+    for layout in found.values():
+        counts.update({name: len(files) for name, files in layout.images.items()})
+    classes = settled(counts, merge, f"{base}, class folders")
+    return {split: _renamed(layout, classes) for split, layout in found.items()}, merged(classes)
+
+
+def _renamed(layout: _Layout, classes: dict[str, str]) -> _Layout:
+    images, others = (_joined(files, classes) for files in (layout.images, layout.others))
+    return replace(layout, images=images, others=others)
+
+
+def _joined(files: dict[str, list[Path]], classes: dict[str, str]) -> dict[str, list[Path]]:
+    """The files of each class, in natural order, of those of each class folder."""
+    found: dict[str, list[Path]] = {}
+    for name, paths in files.items():
+        found.setdefault(classes[name], []).extend(paths)
+    return dict(sorted(found.items(), key=lambda item: natural(item[0])))
 
 
 def _scan(folder: Path) -> _Layout:

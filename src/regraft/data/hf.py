@@ -2,8 +2,10 @@
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,6 +16,15 @@ from huggingface_hub.utils import tqdm
 
 from regraft.data import splits, subset
 from regraft.data.formats import EXTENSIONS
+from regraft.data.labels import (
+    MergeLabels,
+    OnMissing,
+    as_text,
+    merged,
+    merged_in_words,
+    settled,
+    whole_numbers,
+)
 from regraft.data.names import natural
 from regraft.data.sources import (
     Fold,
@@ -25,6 +36,7 @@ from regraft.data.sources import (
     Source,
     Split,
     divided,
+    said,
 )
 from regraft.errors import RegraftError, did_you_mean
 from regraft.fingerprint import key
@@ -41,6 +53,8 @@ class _Asked(NamedTuple):
     revision: str | None
     image: str
     label: str
+    on_missing: OnMissing
+    merge_labels: MergeLabels
 
 
 def hub_images(
@@ -51,6 +65,8 @@ def hub_images(
     revision: str | None,
     image_column: str,
     label_column: str,
+    on_missing: OnMissing = "error",
+    merge_labels: MergeLabels = None,
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -63,10 +79,12 @@ def hub_images(
 
     The library keeps images inside tables. They are written out once, still encoded, as files
     under `<cache>/datasets/hf`: whatever reads image files then reads these, and memory does not
-    grow with the set. What is missing of val and test is split off train, by class. Raises
-    RegraftError for what cannot be had, and naming the nearest column or configuration.
+    grow with the set. What is missing of val and test is split off train, by class. Images without
+    a label are left out if `on_missing` is "skip"; labels that look alike are one class if
+    `merge_labels`, several if it is False. Raises RegraftError for what cannot be had, and naming
+    the nearest column or configuration.
     """
-    asked = _Asked(path, name, revision, image_column, label_column)
+    asked = _Asked(path, name, revision, image_column, label_column, on_missing, merge_labels)
     division = subset.Division(
         val_fraction=val_fraction,
         test_fraction=test_fraction,
@@ -88,14 +106,27 @@ def _hub_images(asked: _Asked, division: subset.Division) -> Source:
     if hidden := [split for split in ("val", "test") if split in words and not any(words[split])]:
         _log.warning("%s: %s has no labels and is left out", asked.path, " and ".join(hidden))
     words = {split: found for split, found in words.items() if split not in hidden}
+    missing = []
+    for split in words:
+        tables[split], words[split], lost = _without_missing(
+            tables[split], words[split], asked, split
+        )
+        missing += lost
+    counts = Counter(word for own in words.values() for word in own)
+    named = settled(counts, asked.merge_labels, f"data.path={asked.path}, labels")
+    words = {split: [named[word] for word in own] for split, own in words.items()}
     classes = _classes(words["train"], tables["train"].features[asked.label], asked)
     found = {}
     for split, own in words.items():
         labels = _indices(own, classes, f"data.path={asked.path}, {split}")
         found[split] = Split(*_files(tables[split], asked, split, labels))
-    named = splits.in_words({split: names[split] for split in found})
-    source = Path(asked.path).name, classes
-    return divided(source, found, division, where=asked.path, named=named)
+    origin = splits.in_words({split: names[split] for split in found})
+    source = divided(
+        (Path(asked.path).name, classes), found, division, where=asked.path, named=origin
+    )
+    others = merged(named)
+    remarks = said(_log, asked.path, *missing, *merged_in_words(others))
+    return replace(source, merged=others, remarks=remarks)
 
 
 def _loaded(asked: _Asked) -> Any:
@@ -186,39 +217,64 @@ def _check_columns(table: Any, asked: _Asked) -> None:
             f"data.path={asked.path}: the column '{asked.image}' does not hold images{hint}"
         )
     kind = features[asked.label]
-    if not re.match("string|large_string|u?int|bool", getattr(kind, "dtype", None) or ""):
-        raise RegraftError(
-            f"data.path={asked.path}: the column '{asked.label}' holds {kind}, not one class each; "
-            "set data.label_column"
-        )
+    if not re.match("string|large_string|u?int|float|bool", getattr(kind, "dtype", None) or ""):
+        raise RegraftError(_no_class(asked, f"{kind}"))
 
 
-def _labels(table: Any, asked: _Asked, split: str) -> list[str | None]:
-    """The label of each image in words; all are None where nobody published them."""
+def _no_class(asked: _Asked, what: str) -> str:
+    return (
+        f"data.path={asked.path}: the column '{asked.label}' holds {what}, not one class each; "
+        "set data.label_column"
+    )
+
+
+def _labels(table: Any, asked: _Asked, split: str) -> list[str]:
+    """The label of each image in words, "" where nobody published it.
+
+    Raises RegraftError for numbers that are not whole.
+    """
     values, kind = list(table[asked.label]), table.features[asked.label]
-    names = getattr(kind, "names", None)
-    none = (None, -1) if names else (None,)
-    empty = [index for index, value in enumerate(values) if value in none]
-    if empty and (len(empty) < len(values) or split == "train"):
-        raise RegraftError(f"data.path={asked.path}, {split}: image {empty[0]} has no label")
-    if empty:
-        return [None] * len(values)
-    return [names[value] if names else str(value) for value in values]
+    if names := getattr(kind, "names", None):
+        return [names[value] if value not in (None, -1) else "" for value in values]
+    words = whole_numbers([as_text(value) for value in values])
+    if re.match("float", kind.dtype) and (odd := [word for word in words if "." in word]):
+        raise RegraftError(_no_class(asked, f"numbers such as {odd[0]}"))
+    return words
 
 
-def _classes(words: Sequence[str | None], kind: Any, asked: _Asked) -> tuple[str, ...]:
+def _without_missing(
+    table: Any, words: Sequence[str], asked: _Asked, split: str
+) -> tuple[Any, list[str], list[str]]:
+    """The images that have a label, their labels, and how many have none.
+
+    Raises RegraftError for one that has none, unless they are to be left out.
+    """
+    empty = [index for index, word in enumerate(words) if not word]
+    if empty and asked.on_missing == "error":
+        raise RegraftError(
+            f"data.path={asked.path}, {split}: image {empty[0]} has no label, as {len(empty):,} of "
+            f"{len(words):,}; leave them out with data.on_missing=skip"
+        )
+    if not empty:
+        return table, list(words), []
+    kept = [index for index, word in enumerate(words) if word]
+    counted = f"{split}: {len(empty):,} of {len(words):,} images have no label: left out"
+    return table.select(kept), [words[index] for index in kept], [counted]
+
+
+def _classes(words: Sequence[str], kind: Any, asked: _Asked) -> tuple[str, ...]:
     """Those that train has, in the set's own order, or else in natural order."""
-    present = {word for word in words if word is not None}
+    present = {*words}
     order = getattr(kind, "names", None) or sorted(present, key=natural)
     if len(present) < 2:
         raise RegraftError(f"data.path={asked.path} trains one class only; give at least two")
     return tuple(name for name in order if name in present)
 
 
-def _indices(words: Sequence[str | None], classes: Sequence[str], where: str) -> np.ndarray:
-    index: dict[str | None, int] = {name: number for number, name in enumerate(classes)}
+def _indices(words: Sequence[str], classes: Sequence[str], where: str) -> np.ndarray:
+    index = {name: number for number, name in enumerate(classes)}
     if unknown := [word for word in words if word not in index]:
-        hint = did_you_mean(str(unknown[0]), classes)
+        hint = did_you_mean(unknown[0], classes)
         raise RegraftError(f"{where}: no training image has the label '{unknown[0]}'{hint}")
     return np.array([index[word] for word in words], dtype=np.int64)
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _NOT_OURS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found"}
 _NOT_OURS |= {"$recycle.bin", "system volume information"}
@@ -32,3 +33,13 @@ def spelt(name: str) -> str:
     (True, 'caf\\\\udce9')
     """
     return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names.
+
+    >>> some(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

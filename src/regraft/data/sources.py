@@ -1,10 +1,11 @@
 """Where images come from. Every source gives train, val and test, and names its classes once."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -71,6 +72,15 @@ class Source:
     origin: str = ""  # what serves as which split and where a missing one comes from, in words
     left_out: tuple[str, ...] = ()  # a line for each class of which files are no images to us
     litter: str = ""  # what nobody takes for an image, by its kinds
+    # The other spellings of a class that were merged into it.
+    merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()  # what else was done that the images do not show
+
+    def said(self) -> dict[str, Any]:
+        """What result.json keeps of how the images were read, as far as there is anything."""
+        merged = {name: list(labels) for name, labels in self.merged.items()}
+        told = {"splits": self.origin, "merged_labels": merged, "remarks": list(self.remarks)}
+        return {name: value for name, value in told.items() if value}
 
     def few(self, seed: int, *, per_class: int | None, fraction: float | None) -> "Source":
         """The same val and test with fewer training images: `per_class`, or a `fraction` by class.
@@ -169,9 +179,8 @@ def divided(
     found: dict[str, Split],
     division: subset.Division,
     *,
-    where: str,
+    where: object,
     named: str = "",
-    skipped: tuple[Skipped, ...] = (),
 ) -> Source:
     """The source of this name and classes: the splits that were found, and what is missing of val
     and test split off train. `named` says what serves as those that were found."""
@@ -184,13 +193,20 @@ def divided(
         origin = joined(named, division.words({split: len(parts[split]) for split in missing}))
         found = found | {split: whole.take(indices) for split, indices in parts.items()}
     _log.info("%s: %s", where, origin)
-    splits = found["train"], found["val"], found["test"]
-    return Source(name, classes, *splits, skipped=skipped, origin=origin)
+    train, val, test = (found[split] for split in ("train", "val", "test"))
+    return Source(name, classes, train, val, test, origin=origin)
 
 
 def joined(*sentences: str) -> str:
     """What is said of the splits, in one line."""
     return "; ".join(filter(None, sentences))
+
+
+def said(log: logging.Logger, where: object, *remarks: str) -> tuple[str, ...]:
+    """The remarks on a source, which are logged as well."""
+    for remark in remarks:
+        log.warning("%s: %s", where, remark)
+    return remarks
 
 
 def _pick(values: tuple, indices: np.ndarray) -> tuple:

@@ -1,19 +1,25 @@
 """The rows of a table of images, a CSV or Parquet file, and what its columns are called."""
 
+import codecs
 import csv
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from regraft.data.names import spelt
+from regraft.data.labels import as_text, as_written, folded, whole_numbers
 from regraft.errors import RegraftError, did_you_mean
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 PARQUET = (".parquet", ".pq")
+_SEP = re.compile(r'"?sep=(.)"?')  # the first line with which Excel says what parts the fields
+_SHOWN = 80  # bytes of a line that cannot be read
+_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -31,22 +37,25 @@ class Columns:
 class Row:
     number: int  # in the table, from 1; the header is not counted
     path: str
-    label: str
+    label: str  # "" where there is none
     split: str | None
     group: str | None
 
 
-def read(file: Path, columns: Columns) -> tuple[Columns, list[Row]]:
+def read(file: Path, columns: Columns, encoding: str | None = None) -> tuple[Columns, list[Row]]:
     """The columns that are there, and all rows.
 
     Raises RegraftError, naming the row or the column, for a table that is wrong.
     """
-    table = _records(file, columns.path)
+    table = _records(file, columns.path, encoding)
     first = next(table, None)
     if first is None:
         raise RegraftError(f"{file} has no rows")
     columns = _found(columns, first, file)
-    return columns, list(_rows(columns, chain([first], table), file))
+    rows = list(_rows(columns, chain([first], table)))
+    labels = whole_numbers([row.label for row in rows])
+    rows = [replace(row, label=label) for row, label in zip(rows, labels, strict=True)]
+    return columns, rows
 
 
 def paths(file: Path, column: str) -> Iterator[str]:
@@ -54,7 +63,7 @@ def paths(file: Path, column: str) -> Iterator[str]:
 
     Raises RegraftError for a table that cannot be read, or has no such column.
     """
-    for record in _records(file, column):
+    for record in _records(file, column, None):
         if column not in record:
             listed = ", ".join(map(repr, record))
             hint = did_you_mean(column, record) or "; give it with --path-column"
@@ -63,10 +72,20 @@ def paths(file: Path, column: str) -> Iterator[str]:
 
 
 def spelt_as_on_disk(base: Path, name: str) -> Path:
-    """The file, also if table and disk write é in two ways, as one of them comes from a Mac."""
-    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
-    paths = [base / form for form in forms]
+    """The file, also if table and disk write é in two ways, as one of them comes from a Mac, or if
+    the table is from Windows and writes its paths with backslashes."""
+    spellings = dict.fromkeys((name, name.replace("\\", "/")))
+    paths = [base / form for name in spellings for form in _forms(name)]
     return next((path for path in paths if path.is_file()), paths[0])
+
+
+def _forms(name: str) -> tuple[str, str, str]:
+    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
+
+
+def as_posix(base: Path, name: str) -> str:
+    """A path from `base` on with slashes, unless a file of this name with backslashes is there."""
+    return name if "\\" not in name or (base / name).is_file() else name.replace("\\", "/")
 
 
 def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
@@ -74,6 +93,7 @@ def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
     names = {
         key: key if name is None and key in there else name for key, name in vars(columns).items()
     }
+    names = {k: n.strip() if n and n.strip() in there else n for k, n in names.items()}
     for key, name in names.items():
         may_be_missing = key in ("split", "group") and not name
         if name not in there and not may_be_missing:
@@ -85,45 +105,120 @@ def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
     return Columns(**names)
 
 
-def _rows(columns: Columns, table: Iterable[dict[str, Any]], file: Path) -> Iterator[Row]:
+def _rows(columns: Columns, table: Iterable[dict[str, Any]]) -> Iterator[Row]:
     for number, record in enumerate(table, start=1):
-        text = {
-            key: "" if value is None else str(value).strip()
-            for key, value in ((k, record.get(n)) for k, n in vars(columns).items() if n)
-        }
-        for key in ("path", "label"):
-            if not text[key]:
-                raise RegraftError(f"{file}, row {number}: the {key} is empty")
-        split, group = text.get("split"), spelt(text.get("group", ""))
-        yield Row(number, text["path"], spelt(text["label"]), split or None, group or None)
+        text = {key: as_text(record.get(name)) for key, name in vars(columns).items() if name}
+        if not (text["path"] or text["label"] or any(map(as_text, record.values()))):
+            continue  # as spreadsheets leave them below the last one
+        split, group = text.get("split"), text.get("group")
+        path = as_written(record[columns.path]) if text["path"] else ""
+        yield Row(number, path, text["label"], split or None, folded(group) if group else None)
 
 
-def _records(file: Path, path_column: str) -> Iterator[dict[str, Any]]:
+def _records(file: Path, path_column: str, encoding: str | None) -> Iterator[dict[str, Any]]:
     parquet = file.suffix.lower() in PARQUET
-    return _parquet(file) if parquet else _csv(file, path_column)
+    return _parquet(file) if parquet else _csv(file, path_column, encoding or _encoding(file))
 
 
-def _csv(file: Path, path_column: str) -> Iterator[dict[str, Any]]:
+def _csv(file: Path, path_column: str, encoding: str) -> Iterator[dict[str, Any]]:
+    number = 0  # of the last row that could be read
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            header = stream.readline()
-            lines, separator = chain([header], stream), _separator(header, path_column)
-            for record in csv.DictReader(lines, delimiter=separator, strict=True):
-                if None in record:
-                    raise RegraftError(f"{file} has a row of more fields than there are columns")
-                yield record
-    except UnicodeDecodeError as error:
-        raise RegraftError(f"{file} is not in UTF-8; save it as CSV UTF-8") from error
-    except (OSError, csv.Error) as error:
+        with file.open(encoding=encoding, newline="") as stream:
+            table = _reader(stream, path_column)
+            header = _header(table, file)
+            for fields in filter(None, table):
+                number += 1
+                yield dict(zip(header, _as_many(fields, header, number, file), strict=False))
+    except LookupError as error:
+        raise RegraftError(f"data.encoding={encoding}: there is no such encoding") from error
+    except UnicodeError as error:
+        raise RegraftError(_not_text(file, encoding, error)) from error
+    except csv.Error as error:
+        raise RegraftError(f"{file}, row {number + 1}: {_in_words(error)}") from error
+    except OSError as error:
         raise RegraftError(f"{file} cannot be read as CSV: {error}") from error
+
+
+def _reader(stream: TextIO, path_column: str) -> Iterator[list[str]]:
+    """The fields of each line, the header's first."""
+    first = stream.readline()
+    if told := _SEP.fullmatch(first.strip("\ufeff\r\n")):
+        return csv.reader(stream, delimiter=told[1], strict=True, skipinitialspace=True)
+    separator, lines = _separator(first, path_column), chain([first], stream)
+    return csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+
+
+def _header(table: Iterator[list[str]], file: Path) -> list[str]:
+    """The columns' names; RegraftError for two of one name."""
+    header = [name.strip() for name in next(table, [])]
+    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise RegraftError(f"{file} has two columns '{twice[0]}'; give one another name")
+    return header
+
+
+def _as_many(fields: list[str], header: list[str], number: int, file: Path) -> list[str]:
+    """The fields of a row; RegraftError if there are more than columns, and not only empty ones."""
+    if any(field.strip() for field in fields[len(header) :]):
+        raise RegraftError(
+            f"{file}, row {number}: it has {len(fields)} fields ({', '.join(map(repr, fields))}), "
+            f"more fields than there are columns, which are {len(header)}; put quotes around a "
+            "field that holds the separator"
+        )
+    return [*fields, *[""] * (len(header) - len(fields))][: len(header)]
+
+
+def _in_words(error: csv.Error) -> str:
+    """What is wrong with a row, and what to do."""
+    if "unexpected end" in str(error):
+        return 'it has a quote that is never closed; close it, or write "" for one in the text'
+    if "expected after" in str(error):
+        return 'text follows a closing quote; put the whole field in quotes, and write "" for one'
+    return f"it cannot be read as CSV: {error}"
+
+
+def _encoding(file: Path) -> str:
+    """UTF-8, or what the first bytes say: a mark, or NULs beside ASCII."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise RegraftError(f"{file} cannot be read: {error.strerror}") from error
+    if start.startswith(_MARKS):
+        return "utf-32" if start.startswith(_MARKS[:2]) else "utf-16"
+    if len(start) > 1 and 0 in (start[0], start[1]):
+        return "utf-16-le" if start[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
+
+
+def _not_text(file: Path, encoding: str, error: UnicodeError) -> str:
+    """What to say of a table whose bytes are none of its encoding: the line, and a likelier one."""
+    save = "save it as CSV UTF-8"
+    if not encoding.startswith("utf-8"):
+        return f"{file} cannot be read as {encoding} ({error}); {save}"
+    lines = file.read_bytes().splitlines()
+    number, line = next((n, line) for n, line in enumerate(lines) if not _is_utf8(line))
+    there = f"row {number}" if number else "header"
+    line = line[:_SHOWN]
+    return (
+        f"{file}, {there}: {line!r}, which would be {line.decode('cp1252', errors='replace')!r} in "
+        f"Windows' cp1252 (set data.encoding=cp1252 if that is right), is not in UTF-8; {save}"
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _separator(header: str, path_column: str) -> str:
     """What parts the fields: spreadsheets write semicolons where numbers have decimal commas."""
 
     def score(separator: str) -> tuple[bool, int]:
-        fields = next(csv.reader([header], delimiter=separator), [])
-        return path_column in fields, len(fields)
+        fields = next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
+        return path_column in [field.strip() for field in fields], len(fields)
 
     return max(SEPARATORS, key=score)
 

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from regraft.advice.measure import Auto
 from regraft.data.folders import passed_over
+from regraft.data.names import some
 from regraft.data.readable import OnError
 from regraft.data.sources import Source
 from regraft.doctor import copies, estimate, labels, machine, network, pictures, pretrained
-from regraft.doctor.findings import Finding, as_json, green, many, show, some, yellow
+from regraft.doctor.findings import Finding, as_json, green, many, show, yellow
 from regraft.doctor.job import Job, assemble
 from regraft.doctor.look import look
 

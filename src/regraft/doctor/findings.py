@@ -85,16 +85,6 @@ def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
-    """The first of many names.
-
-    >>> some(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _table(rows: Mapping[str, Mapping[str, int]]) -> Table:
     table = Table()
     table.add_column("class")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from regraft.doctor.findings import Finding, green, many, some, yellow
+from regraft.data.names import some
+from regraft.doctor.findings import Finding, green, many, yellow
 from regraft.doctor.job import Job
 from regraft.features import SPLITS
 from regraft.statistics import wilson
@@ -30,6 +31,8 @@ def counts(job: Job) -> list[Finding]:
     findings = [Finding("classes", "green", found, table=table)]
     if images.source.origin:
         findings.append(green("splits", images.source.origin))
+    fix = "nothing, if that is meant; else correct the table or the folders"
+    findings += [yellow("left out or joined", remark, fix) for remark in images.source.remarks]
     for split in ("val", "test"):
         if lost := [name for name, count in table.items() if not count[split]]:
             found = f"{split} has no image of {some(lost)}, so nothing tells how good they are"

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from regraft.data.images import Images
-from regraft.doctor.findings import Finding, green, many, red, some, yellow
+from regraft.data.names import some
+from regraft.doctor.findings import Finding, green, many, red, yellow
 from regraft.doctor.look import Sample, Seen
 
 # Measured with 30 to 2,000 images at a time: of 7,200 digits, which are alike by nature, one was

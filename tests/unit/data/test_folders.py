@@ -619,3 +619,28 @@ def test_a_link_to_a_picture_without_a_suffix_leads_out_of_the_folder_too(root):
     (root / "cat" / "link").symlink_to(root.parent / "elsewhere" / "0")
     assert "leads out of" in one_line(root)
     assert sum(map(len, splits(load(root, follow_links=True)))) == 7
+
+
+def test_class_folders_that_look_alike_are_a_question(root, caplog):
+    put(root / "train" / "_Cat", 3)
+    put(root / "train" / "ant", 5)
+    put(root / "train" / "dog", 5)
+    put(root / "test" / "dog\u200b", 1)
+    message = one_line(root)
+    assert "class folders: 'dog' (5 images) and 'dog\\u200b' (1 images) differ in case" in message
+
+    put(root / "train" / "cat", 5)
+    source = load(root, merge_labels=True, val_fraction=0.1)
+    assert source.classes == ("ant", "cat", "dog")
+    assert source.test.labels.tolist() == [2]
+    assert source.merged == {"cat": ("_Cat",), "dog": ("dog\u200b",)}
+    assert "are one class (data.merge_labels=true): '_Cat' as 'cat'; 'dog" in caplog.text
+    assert source.remarks
+    assert "has a class 'dog\u200b' that train lacks" in one_line(root, merge_labels=False)
+
+
+def test_letters_may_be_classes_of_their_own(root):
+    for name in ("a", "A", "b"):
+        put(root / name, 5)
+    assert "'A' (5 images) and 'a' (5 images)" in one_line(root)
+    assert load(root, merge_labels=False).classes == ("A", "a", "b")

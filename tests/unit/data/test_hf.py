@@ -351,3 +351,34 @@ def test_splits_are_known_by_the_names_that_people_give_them(table):
     room._hub_images.cache_clear()
     both = table({"train": [0, 1] * 5, "eval": [0], "dev": [1], "testing": [1]}, folder="four")
     assert "'dev' and 'eval' both mean val; a copy may keep one" in one_line(both)
+
+
+def test_empty_labels_are_refused_or_left_out_and_never_a_class(table):
+    path = table({"train": ["ant", "bee"] * 5 + ["nan", None], "test": ["ant", ""]}, VALUE)
+    assert "image 10 has no label, as 2 of 12; leave them out with" in one_line(path)
+    source = load(path, on_missing="skip")
+    assert source.classes == ("ant", "bee")
+    assert [len(split) for split in splits(source).values()] == [8, 2, 1]
+    assert reds(source.test) == [50]
+    assert source.remarks == (
+        "train: 2 of 12 images have no label: left out",
+        "test: 1 of 2 images have no label: left out",
+    )
+
+
+def test_floats_are_labels_if_they_are_whole(table):
+    kind = datasets.Value("float64")
+    path = table({"train": [1.0, 0.0] * 5 + [float("nan")], "test": [1.0]}, kind)
+    assert "image 10 has no label, as 1 of 11" in one_line(path)
+    assert load(path, on_missing="skip").classes == ("0", "1")
+    half = table({"train": [1.0, 0.5] * 5}, kind, folder="half")
+    assert "holds numbers such as 1.0, not one class each; set data.label_column" in one_line(half)
+
+
+def test_labels_that_look_alike_are_a_question(table):
+    path = table({"train": ["ant", "bee"] * 5 + ["Ant"], "test": ["BEE"]}, VALUE)
+    message = one_line(path)
+    assert "'Ant' (1 images) and 'ant' (5 images), 'BEE' (1 images) and 'bee' (5 images)" in message
+    source = load(path, merge_labels=True)
+    assert source.classes == ("ant", "bee")
+    assert source.merged == {"ant": ("Ant",), "bee": ("BEE",)}

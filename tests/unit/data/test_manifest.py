@@ -152,9 +152,8 @@ def test_the_table_must_be_there_and_hold_rows(table, tmp_path):
     assert "no such folder" in one_line(table(ROWS), root=str(tmp_path / "gone"))
     (tmp_path / "b.parquet").write_bytes(b"no parquet")
     assert "cannot be read as Parquet" in one_line(tmp_path / "b.parquet")
-    for encoding in ("cp1252", "utf-16"):
-        (tmp_path / "other.csv").write_bytes("path,label\nä.png,x\n".encode(encoding))
-        assert one_line(tmp_path / "other.csv").endswith("is not in UTF-8; save it as CSV UTF-8")
+    (tmp_path / "other.csv").write_bytes("path,label\nä.png,x\n".encode("cp1252"))
+    assert one_line(tmp_path / "other.csv").endswith("is not in UTF-8; save it as CSV UTF-8")
 
 
 def test_a_missing_column_is_named_with_the_nearest(table):
@@ -198,7 +197,7 @@ def test_a_detour_that_comes_back_is_the_straight_path(table, tmp_path):
     path.write_text(lines, encoding="utf-8")
     found = splits(load(path))
     assert "new.png" in {name for split in found.values() for name in split.names}
-    path.write_text(lines + "new.png,class 2\n", encoding="utf-8")
+    path.write_text(lines + "new.png,class 10\n", encoding="utf-8")
     assert "rows 1 and 32: 'new.png' is listed twice" in one_line(path)
 
 
@@ -221,7 +220,7 @@ def test_what_is_said_of_a_path_that_leads_out_can_be_followed(table, tmp_path):
     [
         (("", "class 2"), "row 31: the path is empty"),
         (("new.png", " "), "row 31: the label is empty"),
-        (("class 2 1.png", "class 2"), "rows 12 and 31: 'class 2 1.png' is listed twice"),
+        (("class 2 1.png", "class 10"), "rows 12 and 31: 'class 2 1.png' is listed twice"),
         (("../out.png", "class 2"), "row 31: '../out.png' leads out of"),
         (("/etc/out.png", "class 2"), "row 31: '/etc/out.png' leads out of"),
         (("new.png", "class 2", "more"), "more fields than there are columns"),
@@ -246,7 +245,7 @@ def test_one_letter_is_one_however_it_is_written(table, tmp_path):
     named = [(f"{n}.png", "ab"[n % 2], "train", f"{composed} {n}") for n in range(20)]
     named.append(("x.png", "a", "test", f"{decomposed} 3"))
     assert "is in train and in test" in one_line(table(named, ("path", "label", "split", "group")))
-    twice = [*rows, (f"{composed} 7.png", "bar", "")]
+    twice = [*rows, (f"{composed} 7.png", composed, "")]
     message = one_line(table(twice, header, skip=(f"{composed} 7.png",)))
     assert "rows 8 and 21" in message
 
@@ -361,3 +360,189 @@ def test_splits_are_known_by_the_words_that_people_use(table):
     assert [len(split) for split in splits(source).values()] == [20, 10, 10]
     named = "train is 'Training' and 'TRAIN_SET', val is 'valid', test is 'hold-out'"
     assert source.origin == f"{named} as column 'split' says"
+
+
+TWENTY = [(f"{label}/{n}.png", label) for label in ("cat", "dog") for n in range(10)]
+
+
+def written(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def lines(rows=TWENTY, header=("path", "label"), *, by=",", end="\n"):
+    return "".join(by.join(row) + end for row in [header, *rows])
+
+
+FROM_ELSEWHERE = {
+    "backslashes": lines([(path.replace("/", "\\"), label) for path, label in TWENTY]),
+    "a line for Excel": "sep=;\r\n" + lines(by=";", end="\r\n"),
+    "a line for Excel, a bar": "\ufeffsep=|\n" + lines(by="|"),
+    "spaces": lines(by=", "),
+    "spaces before quotes": lines([(f'"{p}"', f'"{n}"') for p, n in TWENTY], by=", "),
+    "empty fields at the end": lines([(*row, "", "") for row in TWENTY]),
+    "rows of nothing": lines([*TWENTY, ("", ""), ("", " ")]) + "\n\n",
+    "backslashes and a drive's folder": lines(
+        [(".\\" + p.replace("/", "\\"), n) for p, n in TWENTY]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FROM_ELSEWHERE)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_tables_of_other_programs_are_read_where_the_meaning_is_certain(
+    table, tmp_path, name, encoding
+):
+    as_ever = load(table(TWENTY))
+    source = load(written(tmp_path / "other.csv", FROM_ELSEWHERE[name], encoding))
+    assert source.classes == as_ever.classes == ("cat", "dog")
+    assert source.test.images == as_ever.test.images
+    assert not source.remarks
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "dog/x.png,dog,oops\n",
+            "row 21: it has 3 fields ('dog/x.png', 'dog', 'oops'), more fields",
+        ),
+        ('dog/x.png,"7" dog\n', "row 21: text follows a closing quote; put the whole field in"),
+        ('dog/x.png,"dog\ncat/y.png,cat\n', "row 21: it has a quote that is never closed; close"),
+        ("dog/x.png\n", "row 21: the label is empty, as in 1 of 21 rows; fill them in, delete"),
+    ],
+)
+def test_a_row_that_means_nothing_for_certain_is_named(table, more, message):
+    path = table(TWENTY)
+    path.write_text(path.read_text() + more)
+    assert message in one_line(path)
+
+
+def test_two_columns_of_one_name_are_refused(table):
+    path = table([(*row, "x") for row in TWENTY], ("path", "label", "label"))
+    assert "has two columns 'label'; give one another name" in one_line(path)
+
+
+def test_the_encoding_is_a_question_with_the_row_and_can_be_given(table, tmp_path):
+    rows = [(path, label.replace("cat", "Kätzchen")) for path, label in TWENTY]
+    table(TWENTY)
+    path = written(tmp_path / "old.csv", lines(rows), "cp1252")
+    message = one_line(path)
+    assert "row 1: b'cat/0.png,K\\xe4tzchen', which would be 'cat/0.png,Kätzchen' in" in message
+    assert "data.encoding=cp1252" in message
+    assert load(path, encoding="cp1252").classes == ("dog", "Kätzchen")
+    assert "no such encoding" in one_line(path, encoding="cp12520")
+    assert "cannot be read as utf-16" in one_line(
+        written(tmp_path / "b.csv", "abc"), encoding="utf-16"
+    )
+
+
+def test_paths_that_lead_nowhere_are_counted_and_the_folder_is_named(table, tmp_path, monkeypatch):
+    path = table(TWENTY)
+    moved = tmp_path / "lists" / "birds.csv"
+    moved.parent.mkdir()
+    path.rename(moved)
+    message = one_line(moved)
+    assert "row 1: 'cat/0.png' is not in" in message
+    assert "nor are 19 others ('cat/1.png', 'cat/2.png' and 17 more)" in message
+    assert (
+        f"20 of 20 paths lead nowhere, taken relative to {moved.parent}; they may begin in"
+        in message
+    )
+    assert f"data.root={tmp_path}" in message
+    assert len(load(moved, root=str(tmp_path)).train) == 12
+
+
+def test_a_repeated_row_is_counted_and_an_image_with_two_labels_is_refused(table):
+    source = load(table([*TWENTY, TWENTY[3], TWENTY[3], TWENTY[12]]))
+    assert sum(map(len, splits(source).values())) == 20
+    assert source.remarks == ("3 of 23 rows repeat one above: 21, 22, 23; left out",)
+    message = one_line(table([*TWENTY, ("cat/3.png", "dog")]))
+    assert "rows 4 and 21: 'cat/3.png' is listed twice, with label 'cat' and with 'dog'" in message
+    header = ("path", "label", "split")
+    rows = [(*row, "train") for row in TWENTY]
+    message = one_line(table([*rows, (*TWENTY[3], "test")], header))
+    assert "with split 'train' and with 'test'; keep one" in message
+
+
+NOTHING = ["", " ", "nan", "NaN", "None", "NA", "N/A", "null", "<NA>", "\u200b"]
+
+
+@pytest.mark.parametrize("empty", NOTHING)
+def test_an_empty_label_is_refused_or_left_out_and_never_a_class(table, empty):
+    rows = [*TWENTY, *((f"{n}.png", empty) for n in range(4))]
+    message = one_line(path := table(rows))
+    assert "row 21: the label is empty, as in 4 of 24 rows" in message
+    assert message.endswith("leave them out with data.on_missing=skip")
+    source = load(path, on_missing="skip")
+    assert source.classes == ("cat", "dog")
+    assert sum(map(len, splits(source).values())) == 20
+    assert source.remarks == ("4 of 24 rows have no label: 21, 22, 23 and 1 more; left out",)
+
+
+def test_an_empty_group_is_none_and_an_empty_split_is_left_out(table):
+    rows = [(*row, "train" if n % 10 < 8 else "test", "NaN") for n, row in enumerate(TWENTY)]
+    path = table([*rows, ("x.png", "cat", "None", "g")], ("path", "label", "split", "group"))
+    assert "row 21: split '' is not train, val or test; leave such rows out" in one_line(path)
+    source = load(path, on_missing="skip")
+    assert len(source.test) == 4
+    assert source.remarks == ("1 of 21 rows have no split: 21; left out",)
+
+
+def test_floats_of_parquet_are_whole_numbers_and_nan_is_nothing(table, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    from regraft.data.table import Columns, read
+
+    table([(f"{n}.png", "x") for n in range(40)])
+    nan = float("nan")
+    columns = {
+        "path": [f"{n}.png" for n in range(40)],
+        "label": pyarrow.array([nan] * 4 + [float(n % 2) for n in range(36)], from_pandas=False),
+        "group": pyarrow.array([nan] * 20 + [float(n) for n in range(20)], from_pandas=False),
+    }
+    path = tmp_path / "n.parquet"
+    parquet.write_table(pyarrow.table(columns), path)
+    assert "row 1: the label is empty, as in 4 of 40 rows" in one_line(path)
+    assert load(path, on_missing="skip").classes == ("0", "1")
+    _, rows = read(path, Columns("path", "label", None, None))
+    assert [row.group for row in rows[:20]] == [None] * 20
+
+
+def test_labels_that_pandas_made_floats_of_are_whole_numbers(table):
+    rows = [(path, "1.0" if label == "cat" else "0.0") for path, label in TWENTY]
+    assert load(table(rows)).classes == ("0", "1")
+    rows[0] = (rows[0][0], "0.5")
+    assert "'0.5'" in one_line(table(rows))
+
+
+TWINS = ["cat", "Cat", "cat\u200b", "cat ", "\uff23\uff41\uff54", "c\u00adat", "CAT."]
+
+
+@pytest.mark.parametrize("twin", TWINS[1:3] + TWINS[4:])
+def test_labels_that_look_alike_are_a_question(table, twin):
+    rows = [*TWENTY, *((f"{n}.png", twin) for n in range(5))]
+    message = one_line(path := table(rows))
+    assert f"'cat' (10 images) and {twin!r} (5 images)" in message or (
+        f"{twin!r} (5 images) and 'cat' (10 images)" in message
+    )
+    assert "set data.merge_labels=true if they are one class, false if they are several" in message
+    source = load(path, merge_labels=True)
+    assert source.classes == ("cat", "dog")
+    assert np.bincount(source.train.labels).tolist() == [9, 6]
+    assert source.merged == {"cat": (twin,)}
+    assert source.said()["merged_labels"] == {"cat": [twin]}
+    assert f"are one class (data.merge_labels=true): {twin!r} as 'cat'" in source.remarks[0]
+    assert len(load(path, merge_labels=False).classes) == 3
+
+
+def test_what_differs_is_seen_also_after_a_terminal_has_joined_spaces(table):
+    rows = [(f"{n}.png", ("big cat", "big  cat", "dog")[n % 3]) for n in range(30)]
+    assert r"'big\x20\x20cat' (10 images) and 'big cat' (10 images) differ" in one_line(table(rows))
+
+
+def test_groups_that_look_alike_stay_together(table):
+    rows = [(f"{n}.png", "ab"[n % 2], "train", f"Patient {n // 2}") for n in range(20)]
+    rows.append(("x.png", "a", "test", "patient_3"))
+    assert "is in train and in test" in one_line(table(rows, ("path", "label", "split", "group")))

@@ -140,6 +140,14 @@ def test_a_table_names_images_from_its_folder_on(form, here):
     assert found[1].problem == "the path is empty"
 
 
+def test_a_table_of_windows_names_images_with_backslashes(here):
+    put(here / "in" / "x.png")
+    put(here / "a.csv", "sep=;\r\npath;label\r\nin\\x.png;1\r\n".encode("utf-16"))
+    [found] = asked.images(["a.csv"], path_column="path")
+    assert found.name == "in\\x.png"
+    assert found.path.is_file()
+
+
 def test_a_wrong_table_is_an_error_before_the_first_image(here):
     put(here / "a.csv", b"file,label\nx.png,1\n")
     put(here / "b.csv", b"path,label\nx.png,1\n\xff,1\n")
