@@ -40,10 +40,15 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, *, name: str, weights: str = "random", size: Annotated[int, Ge(16)] | None = None
+        self,
+        *,
+        name: str,
+        weights: str = "random",
+        weights_key: str | None = None,
+        size: Annotated[int, Ge(16)] | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.weights = name, weights
+        self.name, self.weights, self.weights_key = name, weights, weights_key
         # Convolutions run about twice as fast on the CPU, and on tensor cores, in this layout.
         self.net: Any = create(name, size).to(memory_format=torch.channels_last)
         self.input = _input_config(self.net, size)
@@ -97,7 +102,9 @@ class Backbone(nn.Module):
         loaded = None
         if wanted and self.weights != "random":
             spare = [s.tensors for s in self.stages if s.tensors and s.tensors[0] not in wanted]
-            loaded = weight_sources.load(self.name, self.weights, self.net, spare=spare)
+            loaded = weight_sources.load(
+                self.name, self.weights, self.net, key=self.weights_key, spare=spare
+            )
             self._refuse_other_input(loaded)
             state = {name: loaded.tensors[name] for name in wanted if name in loaded.tensors}
             self.net.load_state_dict(state, strict=False)

@@ -69,6 +69,7 @@ def frozen(cfg: DictConfig, listing: Any, console: Console, quiet: dict[str, Any
     backbone = build(cfg.backbone)
     if cfg.get("pretrain") is not None:
         backbone.weights = str((Path(cfg.output_dir) / MADE).absolute())
+        backbone.weights_key = None
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     source = build(cfg.data, cfg.seed)
     augment, balance = build(cfg.augment), build(cfg.balance)

@@ -1,29 +1,26 @@
 """Where pretrained tensors come from: inside this package, a file or folder, or the hub."""
 
-import argparse
 import importlib
+import inspect
 import json
 import logging
-import pickle
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from regraft import card, hub
+from regraft import card, hub, weights_file
 from regraft.errors import RegraftError, did_you_mean
+from regraft.weights_file import PRETRAINED
 
 log = logging.getLogger(__name__)
 
-PRETRAINED = "backbone.weights=pretrained"
+States = dict[str, dict[str, Tensor]]  # by where they lie in a file
 MADE = "pretrained.safetensors"  # in a run's folder: what `pretrain=` made before the training
 PERMISSIVE = ("apache", "bsd", "mit", "isc", "cc0", "cc-by-4.0", "unlicense")
 
@@ -34,6 +31,9 @@ OTHERS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*/*.ckpt", "*/ch
 
 # Where training scripts put the state dict; timm's, like its own loader, with the average first.
 KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
+
+# What timm's files call the function that renames tensors: of its authors, or of torchvision.
+FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 
 # What is put on a trunk for a task, beside what timm calls the classifier of a network.
 HEADS = (
@@ -55,11 +55,17 @@ class Weights:
 
 
 def load(
-    name: str, weights: str, net: nn.Module, *, spare: Iterable[Collection[str]] = ()
+    name: str,
+    weights: str,
+    net: nn.Module,
+    *,
+    key: str | None = None,
+    spare: Iterable[Collection[str]] = (),
 ) -> Weights:
     """Read the `weights` of model `name`: "pretrained", or the path of a file or folder.
 
-    `spare` are groups of tensors that may be missing as a whole: stages that are made anew.
+    `key` says which network of several in a file; `spare` are groups of tensors that may be missing
+    as a whole: stages that are made anew.
     Raises RegraftError when the weights cannot be had or do not fit `net`, saying where.
     """
     config: dict[str, Any] = dict(getattr(net, "pretrained_cfg", {}))
@@ -73,8 +79,8 @@ def load(
         beside = _config_beside(path)
         source, licence = str(path), beside.get("license")
     stat = path.stat()
-    read, sha256, seen = _read(path, where, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    state = _fit(dict(read), net, config, where, spare)
+    states, sha256, seen = _read(path, where, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    state = _fit(_chosen(states, net, key, where), net, config, where, spare)
     known = _card(path, sha256, where)
     if weights != "pretrained":  # of which timm's own word counts
         licence = licence or known.get("license")
@@ -164,64 +170,64 @@ def _card(path: Path, sha256: str, where: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, where: str, state: object) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
-    """Tensors of a safetensors file or a torch checkpoint, its SHA-256, and in a checkpoint of ours
-    the input that it was trained on; never runs its code.
+def _read(path: Path, where: str, state: object) -> tuple[States, str, dict[str, Any]]:
+    """The state dicts of a file, its SHA-256, and what it says of the input of its training.
 
     It is not read again as long as the file is in the same `state`.
     """
     sha256 = card.sha256_of(path)
     promised = path.resolve().name  # the hub's cache calls large files by what they should hold
     if re.fullmatch("[0-9a-f]{64}", promised) and promised != sha256:
-        raise _damaged(path, where, "its content is not what the hub has")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path), sha256, {}
-        # As harmless as a dict, and in every checkpoint of timm's training script.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, EOFError, RuntimeError, ValueError, OSError) as error:
-        raise _damaged(path, where, str(error)) from error
-    except Exception as error:  # pickle.UnpicklingError, or what a broken pickle leads to
-        if isinstance(error, pickle.UnpicklingError) and (found := _objects(path, error)):
-            raise RegraftError(
-                f"{where}: {path} holds objects ({found}), which could run code when they are "
-                f"read; if you trust it, torch.load({str(path)!r}, weights_only=False) and "
-                "torch.save its tensors alone: model.state_dict(), or of a checkpoint "
-                "['state_dict']"
-            ) from error
-        raise _damaged(path, where, "no file of tensors") from error
-    ours = content.get("regraft") if isinstance(content, dict) else None
-    seen = ours.get("input") if isinstance(ours, dict) else None
-    for key in KEYS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise weights_file.damaged(path, where, "its content is not what the hub has")
+    states, seen = weights_file.read(path, where)
+    return states, sha256, seen
+
+
+def _chosen(states: States, net: nn.Module, key: str | None, where: str) -> dict[str, Tensor]:
+    """The state dict that is meant: what lies under the `key`, or the one that can be meant.
+
+    Of several that have as much of the network, it is that which timm's own loader takes. Raises
+    RegraftError if there are several and none of them is known.
+    """
+    if key is not None:
+        return _under(states, key, where)
+    wanted = net.state_dict()
+    # Of foreign names, which no network knows, the largest.
+    fits = {path: _prefix(state, wanted)[1] for path, state in states.items()}
+    fits = fits if any(fits.values()) else {path: len(state) for path, state in states.items()}
+    likely = [path for path, count in fits.items() if 2 * count > max(fits.values())]
+    known = [path for path in KEYS if path in likely]
+    if not known and len(likely) > 1:
+        raise _several(likely, where)
+    path = (known or likely)[0]
+    _, count, others = _prefix(states[path], wanted)
+    if others and count == len(wanted):
+        raise _several([f"{path}.{name}".strip(".") for name in others], where)
+    return dict(states[path])
+
+
+def _under(states: States, key: str, where: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with the key, without it."""
+    named = {
+        f"{path}.{name}".lstrip("."): tensor
+        for path, state in states.items()
+        for name, tensor in state.items()
+    }
+    found = {n.removeprefix(f"{key}."): t for n, t in named.items() if n.startswith(f"{key}.")}
+    if not found:
+        there = sorted({name.rpartition(".")[0].partition(".")[0] for name in named} - {""})
         raise RegraftError(
-            f"{where}: {path} holds no state dict, tensors by their names; save model.state_dict()"
+            f"backbone.weights_key={key}: {where} has nothing there{did_you_mean(key, there)}; "
+            f"there are {_some(there)}"
         )
-    return content, sha256, seen if isinstance(seen, dict) else {}
+    return found
 
 
-def _objects(path: Path, error: Exception) -> str:
-    """Which classes a checkpoint wants that are none of tensors; empty if it is no checkpoint."""
-    try:
-        found = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # the format before torch 1.6, or something else
-        found = re.findall(r"Unsupported global: GLOBAL (\S+)", str(error))
-    return _some([name for name in found if name != "argparse.Namespace"])
-
-
-def _damaged(path: Path, where: str, why: str) -> RegraftError:
-    cached = path.resolve() if path.is_symlink() else path
-    why = " ".join(why.split())
-    if where == PRETRAINED:
-        return RegraftError(
-            f"{where}: {cached} is damaged ({why}); remove it, and the next run fetches it again"
-        )
+def _several(paths: Sequence[str], where: str) -> RegraftError:
+    names = _some([path or "(the file itself)" for path in paths])
     return RegraftError(
-        f"{where}: {cached} is damaged or no file of tensors ({why}); give a safetensors file, a "
-        ".pth file or a checkpoint"
+        f"{where}: holds the network several times, as {names}; say which with "
+        f"backbone.weights_key={next(filter(None, paths))}"
     )
 
 
@@ -234,19 +240,20 @@ def _fit(
 ) -> dict[str, Tensor]:
     """Match tensors to the trunk by name and shape; heads are left out, all else is an error."""
     wanted = net.state_dict()
-    state, dropped = _unwrap(state, wanted, where)
+    state, dropped = _unwrap(state, wanted)
     absent = {n for stage in spare if state.keys().isdisjoint(stage) for n in stage}
     # torch fills in the counters, too, which files from before its version 0.4.1 lack.
-    needed = {n for n in wanted.keys() - absent if not n.endswith(".num_batches_tracked")}
+    needed = [n for n in wanted if not (n in absent or n.endswith(".num_batches_tracked"))]
     if any(n not in state or state[n].shape != wanted[n].shape for n in needed):
         state = _convert(state, net)
-    bad = [f"{name} missing" for name in sorted(needed - state.keys())]
+    bad = [f"{name} missing" for name in sorted({*needed} - state.keys())]
     for name in sorted(wanted.keys() & state.keys()):
         if state[name].shape != wanted[name].shape:
             bad.append(f"{name} is {[*state[name].shape]}, not {[*wanted[name].shape]}")
     if bad:
         raise RegraftError(
-            f"{where}: does not fit the backbone: {_some(bad, where)}; "
+            f"{where}: does not fit the backbone: {_some(bad, where)}"
+            f"{_other_names(state, needed)}; "
             "name weights of this network, or backbone.weights=random"
         )
     classifier = config.get("classifier") or ()
@@ -267,10 +274,11 @@ def _fit(
     return {name: state[name] for name in wanted if name in state}
 
 
-def _unwrap(
-    state: dict[str, Tensor], wanted: Collection[str], where: str
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The trunk's tensors without the name of what it was part of, and what lay beside them."""
+def _prefix(
+    state: Mapping[str, Tensor], wanted: Collection[str]
+) -> tuple[str, int, tuple[str, ...]]:
+    """What stands before the network's names in a file, as `module.`, how many of them it has with
+    it, and all that stands before as many, without the dots."""
     fits = Counter(
         name[:start]
         for name in state
@@ -278,29 +286,50 @@ def _unwrap(
         if name[start:] in wanted
     )
     prefix, count = max(fits.items(), key=lambda found: found[1], default=("", 0))
-    if others := [p for p in fits if p != prefix and fits[p] == count == len(wanted)]:
-        raise RegraftError(
-            f"{where}: holds the network several times, as {_some([prefix, *others])}; save one "
-            "of them alone"
-        )
+    alike = tuple(before.rstrip(".") for before in fits if fits[before] == count)
+    return prefix, count, alike if len(alike) > 1 else ()
+
+
+def _unwrap(
+    state: dict[str, Tensor], wanted: Collection[str]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The trunk's tensors without the name of what it was part of, and what lay beside them."""
+    prefix, count, _ = _prefix(state, wanted)
     inside = {name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)}
     if count * 2 < len(inside):  # a few like names by chance, as those of other libraries have
         return state, {}
     return inside, {name: t for name, t in state.items() if not name.startswith(prefix)}
 
 
+def _other_names(state: Collection[str], needed: Collection[str]) -> str:
+    """What a file calls its tensors and what the network does, where the names are others."""
+    theirs = [name for name in state if name not in needed]
+    ours = [name for name in needed if name not in state]
+    if 2 * len(ours) < len(needed) or not theirs:
+        return ""
+    return (
+        f"; its tensors have names as {' and '.join(theirs[:2])}, "
+        f"and those of the network as {' and '.join(ours[:2])}"
+    )
+
+
 def _convert(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     """Older or foreign names of the same tensors, as timm's own loader would rename them."""
-    convert = getattr(importlib.import_module(type(net).__module__), "checkpoint_filter_fn", None)
+    module = importlib.import_module(type(net).__module__)
+    found = (getattr(module, name, None) for name in FILTERS)
+    convert = next(filter(None, found), None)
+    if convert is None:
+        return state
+    takes_net = len(inspect.signature(convert).parameters) > 1
     try:
-        return state if convert is None else convert(dict(state), net)
+        return convert(dict(state), net) if takes_net else convert(dict(state))
     except Exception:  # whatever it meets in tensors of another network
         return state
 
 
 def _some(names: list[str], where: str = "") -> str:
     """The first three names and how many more; all of them in the run's log."""
-    if len(names) > 3 and where:
-        log.info("%s: all %d: %s", where, len(names), "; ".join(names))
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return "; ".join(names[:3]) + more + (" (train.log lists all)" if more and where else "")
+    if len(names) <= 3 or not where:
+        return weights_file.some(names)
+    log.info("%s: all %d: %s", where, len(names), "; ".join(names))
+    return f"{weights_file.some(names)} (train.log lists all)"

@@ -159,7 +159,7 @@ def test_a_damaged_file_is_named_and_once_removed_fetched_again(server, content,
         why = "its content is not what the hub has"
     else:
         server.files[REPOSITORY, "model.safetensors"] = b"<html>log in</html>"
-        why = "header"
+        why = "page of HTML"
     text = refused(why)
     damaged = Path(text.partition("pretrained: ")[2].partition(" is damaged")[0])
     assert damaged.parent.name == "blobs"

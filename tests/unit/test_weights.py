@@ -1,13 +1,19 @@
 import argparse
+import gzip
 import importlib
+import io
 import json
 import logging
+import pickle
 import re
+import tarfile
+import zipfile
 
 import pytest
 import pytorch_lightning as pl
 import timm
 import torch
+import torchvision
 from families import FAMILIES
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
@@ -15,7 +21,7 @@ from timm.models._hub import save_for_hf
 from torch import nn
 
 from regraft import weights
-from regraft.backbone import Backbone
+from regraft.backbone import Backbone, create
 from regraft.errors import RegraftError
 
 NAME = "test_resnet"
@@ -133,6 +139,54 @@ def test_the_weights_of_another_network_are_one_line(family, tmp_path):
         net.graft(pretrained=[0])
 
 
+def test_names_of_another_library_are_shown_beside_those_of_the_network(tmp_path):
+    torch.save(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "w.pth")
+    refused(
+        "missing .*; its tensors have names as features.0.0.weight and features.0.1.weight, "
+        "and those of the network as conv_stem.weight and bn1.weight; name weights of this",
+        tmp_path / "w.pth",
+        name="mobilenetv3_small_100",
+    )
+
+
+# Of torchvision's networks, those that timm has, too, and knows by torchvision's names.
+TORCHVISION = {
+    "resnet18": "resnet18",
+    "resnext50_32x4d": "resnext50_32x4d",
+    "wide_resnet50_2": "wide_resnet50_2",
+    "densenet121": "densenet121",
+    "inception_v3": "inception_v3.tv_in1k",
+    **{name: name for name in ("vgg11", "vgg11_bn", "vgg13", "vgg16", "vgg16_bn", "vgg19")},
+}
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_every_tensor_of_torchvisions_network_has_its_place(name):
+    options = {"init_weights": False} if name == "inception_v3" or "vgg" in name else {}
+    with torch.device("meta"):  # sizes alone
+        theirs = getattr(torchvision.models, name)(**options).state_dict()
+        net = create(TORCHVISION[name], None)
+    state = weights._fit(theirs, net, net.pretrained_cfg, "file", ())
+    assert {n: t.shape for n, t in state.items()} == {
+        n: t.shape for n, t in net.state_dict().items()
+    }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "ours"), [("regnet_x_400mf", "regnetx_004_tv"), ("regnet_y_400mf", "regnety_004")]
+)
+def test_torchvisions_weights_do_in_timms_network_what_they_did(tmp_path, name, ours):
+    torch.manual_seed(0)
+    theirs = getattr(torchvision.models, name)()
+    theirs.fc = nn.Identity()
+    torch.save({"net": theirs.state_dict()}, tmp_path / "w.pth")
+    net = Backbone(name=ours, weights=str(tmp_path / "w.pth"), size=64)
+    net.graft(pretrained=everything(net))
+    batch = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(net.eval()(batch), theirs.eval()(batch))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_whole_network_of_a_task_fits_and_its_head_is_said(family, tmp_path, caplog):
     caplog.set_level(logging.INFO, "regraft")
@@ -240,10 +294,135 @@ def test_files_from_before_batch_norm_counted_fit(donor, tmp_path):
     assert same(net, donor)
 
 
-def test_a_network_that_is_there_twice_is_refused(donor, tmp_path):
-    state = {f"{part}.{n}": t for part in ("net", "ema") for n, t in donor.net.state_dict().items()}
-    torch.save(state, tmp_path / "w.pth")
-    refused("holds the network several times, as net.; ema.", tmp_path / "w.pth")
+def twice(donor, nested):
+    """A teacher and a student who knows nothing, in dicts of their own or by their names."""
+    teacher = donor.net.state_dict()
+    both = {"student": {n: torch.zeros_like(t) for n, t in teacher.items()}, "teacher": teacher}
+    if nested:
+        return {"epoch": 3, "dino_loss": {"center": torch.zeros(1)}, **both}
+    return {f"{part}.{name}": t for part, state in both.items() for name, t in state.items()}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_network_that_is_there_twice_is_chosen_by_its_key(donor, tmp_path, nested):
+    path = tmp_path / "dino.pth"
+    torch.save(twice(donor, nested), path)
+    text = refused("holds the network several times, as student; teacher; say which with", path)
+    assert text.endswith("backbone.weights_key=student")
+    net = Backbone(name=NAME, weights=str(path), weights_key="teacher", size=64)
+    net.graft(pretrained=everything(net))
+    assert same(net, donor)
+    net = Backbone(name=NAME, weights=str(path), weights_key="techer", size=64)
+    with pytest.raises(
+        RegraftError, match=r"^backbone.weights_key=techer: .*did you mean 'teacher'"
+    ):
+        net.graft(pretrained=[0])
+
+
+NESTED = {
+    "net": lambda state: {"net": state, "acc": 91.0},
+    "backbone": lambda state: {"backbone": {f"module.{n}": t for n, t in state.items()}},
+    "optimizer": lambda state: {
+        "weights": state,
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "lr": torch.zeros(1)},
+    },
+    "deep": lambda state: {"ckpt": {"trainer": {"model": state}}},
+    "ema": lambda state: {
+        "state_dict": {n: torch.zeros_like(t) for n, t in state.items()},
+        "state_dict_ema": state,
+    },
+    "beside": lambda state: {**state, "epoch": 3, "best": 0.9},
+}
+
+
+@pytest.mark.parametrize("wrapped", NESTED)
+def test_the_one_network_in_a_file_is_found_wherever_it_lies(donor, tmp_path, wrapped):
+    torch.save(NESTED[wrapped](donor.net.state_dict()), tmp_path / "w.pth")
+    net = backbone(tmp_path / "w.pth")
+    net.graft(pretrained=everything(net))
+    assert same(net, donor)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w", "w.bin", "w.zip"])
+@pytest.mark.parametrize("kind", ["torch", "legacy", "safetensors"])
+def test_a_file_is_known_by_its_content_not_by_its_name(donor, tmp_path, name, kind):
+    if kind == "safetensors":
+        save_file(stored(donor), tmp_path / name)
+    else:
+        torch.save(stored(donor), tmp_path / name, _use_new_zipfile_serialization=kind == "torch")
+    net = backbone(tmp_path / name)
+    net.graft(pretrained=everything(net))
+    assert same(net, donor)
+
+
+def zipped(*names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return buffer.getvalue()
+
+
+def tarred():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("w.pth"))
+    return buffer.getvalue()
+
+
+def scripted():
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), buffer)
+    return buffer.getvalue()
+
+
+NO_WEIGHTS = {
+    "empty": (lambda: b"", "it is empty; download or copy it again"),
+    "lfs": (
+        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46830571\n",
+        "it is a pointer of Git LFS, which stands for a file that was not fetched; run `git lfs",
+    ),
+    "html": (lambda: b"\n<!DOCTYPE HTML><title>Sign in", "it is a page of HTML: a server's answer"),
+    "xml": (lambda: b"<?xml version='1.0'?><Error>AccessDenied", "it is XML: a server's answer"),
+    "json": (lambda: b'{"error": "Repository not found"}', "it is JSON; download the file itself"),
+    "index": (
+        lambda: b'{"weight_map": {"a": "one.bin", "b": "two.bin", "c": "two.bin"}}',
+        "it is JSON, the index of weights in 2 files (one.bin; two.bin)",
+    ),
+    "zip": (lambda: zipped("a/w.pth", "b.txt"), "it is a zip archive (a/w.pth; b.txt); unpack it"),
+    "npz": (lambda: zipped("a.npy", "b.npy"), "it is arrays of NumPy, as JAX programs keep them"),
+    "gzip": (lambda: gzip.compress(b"x"), "it is compressed with gzip; unpack it first"),
+    "tar": (tarred, "it is a tar archive; unpack it first"),
+    "keras": (
+        lambda: b"\x89HDF\r\n\x1a\n",
+        "it is HDF5, as Keras writes it; give weights of PyTorch",
+    ),
+    "script": (scripted, "it is a program of TorchScript; torch.save its state_dict() alone"),
+}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"
+)
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+def test_a_file_of_something_else_is_named(tmp_path, kind, name):
+    made, match = NO_WEIGHTS[kind]
+    (tmp_path / name).write_bytes(made())
+    refused(re.escape(match), tmp_path / name)
+
+
+def test_a_pickle_that_torch_did_not_write_is_one_line(donor, tmp_path):
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": [1, 2]}))
+    refused("damaged or no file of tensors", tmp_path / "w.pkl")
+
+
+def test_weights_of_the_hub_that_are_none_are_to_be_fetched_again(monkeypatch, tmp_path):
+    (tmp_path / "w").write_bytes(b"<html>proxy</html>")
+    net = Backbone(name="fractal_resnet", weights="pretrained")
+    monkeypatch.setitem(net.net.pretrained_cfg, "file", str(tmp_path / "w"))
+    with pytest.raises(RegraftError, match="is damaged .a page of HTML.*; remove it, and the next"):
+        net.graft(pretrained=[0])
 
 
 def test_stages_that_a_run_had_dropped_may_be_missing_if_they_are_made_anew(donor, tmp_path):

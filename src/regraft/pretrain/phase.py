@@ -64,7 +64,7 @@ def first(
     own = record.job.folder / MADE
     if made != own:
         card.copy(made, own, share=not found)  # never with an installed package
-    backbone.weights = str(own.absolute())
+    backbone.weights, backbone.weights_key = str(own.absolute()), None
     known = card.read(own)
     before = (record.earlier.get("pretrain") or {}).get("seconds") or 0.0  # as in cost/wall_s
     seconds = round(before + time.perf_counter() - started, 3)
