@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft.data import formats, splits, subset
+from regraft.data import formats, levels, splits, subset
 from regraft.data.formats import is_image
 from regraft.data.labels import MergeLabels, merged, merged_in_words, settled
 from regraft.data.names import is_ours, natural, spelt
@@ -41,6 +41,7 @@ def image_folder(
     on_error: OnError,
     follow_links: bool,
     merge_labels: MergeLabels = None,
+    nested: bool = False,
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -54,9 +55,11 @@ def image_folder(
     What is missing of val and test is split off train, by class. The training classes, in natural
     order, are the classes; val and test must not know others. With `on_error` "skip", files that
     cannot be read are left out before anything is split off. Class folders whose names look alike
-    are one class if `merge_labels`, several if it is False. Raises RegraftError for a folder that
-    is not one of these, naming the folder or the class, for a class without readable images, and
-    unless `follow_links` for a link that leads out of the folder.
+    are one class if `merge_labels`, several if it is False. Folders in class folders are part of
+    the class; where they look like classes or splits, only if that is `nested`.
+
+    Raises RegraftError for a folder that is not one of these, naming the folder or the class, for
+    a class without readable images, and unless `follow_links` for a link that leads out of it.
     """
     base = _existing(root)
     division = subset.Division(
@@ -67,7 +70,7 @@ def image_folder(
         folds=folds,
     )
     state = _state(base, None if follow_links else base.resolve())
-    whole = _image_folder(base, division, on_error, merge_labels, state)
+    whole = _image_folder(base, division, on_error, merge_labels, nested, state)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
@@ -77,11 +80,13 @@ def _image_folder(
     division: subset.Division,
     on_error: OnError,
     merge_labels: MergeLabels,
+    nested: bool,
     state: object,
 ) -> Source:
     """The folder, which is not scanned again as long as it is in the same `state`."""
     folders = _split_folders(base)
     found = {name: _scan(folder) for name, folder in folders.items()}
+    deeper = [] if nested else levels.examined(found["train"].folder, found["train"].images)
     found, others = _merged(found, merge_labels, base)
     classes = _classes(found["train"])
     skipped: tuple[Skipped, ...] = ()
@@ -100,7 +105,7 @@ def _image_folder(
         left_out=left.lines,
         litter=left.litter,
         merged=others,
-        remarks=said(_log, base, *merged_in_words(others)),
+        remarks=said(_log, base, *deeper, *merged_in_words(others)),
     )
 
 

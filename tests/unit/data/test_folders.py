@@ -644,3 +644,49 @@ def test_letters_may_be_classes_of_their_own(root):
         put(root / name, 5)
     assert "'A' (5 images) and 'a' (5 images)" in one_line(root)
     assert load(root, merge_labels=False).classes == ("A", "a", "b")
+
+
+def test_a_folder_of_data_sets_is_a_question_that_names_the_level(root):
+    put_splits(root, {"pets": 5})
+    put_splits(root, {"flowers": 5}, ("rose", "tulip"))
+    message = one_line(root)
+    assert "'flowers' holds 'rose', 'tulip', 'pets' holds 'cat', 'dog'; if those" in message
+    assert f"data.root={root / 'flowers'}; if 'flowers' is a class, set data.nested=true" in message
+    assert load(root, nested=True).classes == ("flowers", "pets")
+    assert load(root / "pets").classes == CAT_AND_DOG
+
+
+def test_a_folder_of_data_sets_with_splits_is_a_question(root):
+    put_splits(root, {"pets/train": 3, "pets/test": 1})
+    put(root / "other" / "x", 3)
+    message = one_line(root)
+    assert "'pets' holds 'test' and 'train'; it seems to be a data set of its own" in message
+    assert f"data.root={root / 'pets'}" in message
+
+
+def test_splits_in_class_folders_are_a_question(root):
+    for name in CAT_AND_DOG:
+        put_splits(root, {name: 3}, ("Training", "Testing"))
+    message = one_line(root)
+    assert "'cat' holds 'Testing' and 'Training'; make 'Training/cat' of 'cat/Training'" in message
+    assert load(root, nested=True).classes == CAT_AND_DOG
+
+
+def test_a_train_folder_of_data_sets_is_a_question(root):
+    put_splits(root / "train", {"pets": 5})
+    put_splits(root / "train", {"flowers": 5}, ("rose", "tulip"))
+    assert "'pets' holds 'cat', 'dog'" in one_line(root)
+
+
+def test_the_same_folders_in_every_class_folder_are_said(root):
+    for name in CAT_AND_DOG:
+        put_splits(root, {name: 3}, ("indoors", "outdoors"))
+    source = load(root)
+    assert source.classes == CAT_AND_DOG
+    assert (
+        "every class folder holds 'indoors', 'outdoors', whose images are taken"
+        in (source.remarks[0])
+    )
+    assert not load(root, nested=True).remarks
+    put(root / "cat", 1)
+    assert not load(root).remarks
