@@ -107,7 +107,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     augment, balance = build(cfg.augment), build(cfg.balance)
     images: Images = build(cfg.loader, source, backbone.input, augment, balance)
     record.backbone = backbone  # it counts
-    record.add(backbone=backbone.name, input=asdict(backbone.input))
+    record.add(backbone=backbone.name, input=asdict(images.input))
     record.call_it(backbone=backbone.name, data=source.name)
     record.add(strategy={"quadrant": strategy.quadrant})
     record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})

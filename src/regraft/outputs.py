@@ -43,7 +43,8 @@ def write(record: Record, images: Images, splits: Predictions) -> None:
 
 
 def write_skipped(record: Record, source: Source) -> None:
-    """Write skipped.csv, a row per image that was left out, and say how many and of what kinds."""
+    """Write skipped.csv, a row per image that was left out; say how many and of what kinds, and
+    what is white in the others."""
     skipped = source.skipped
     record.add(data={"skipped": len(skipped)})
     for line in source.left_out[:MOST_LINES]:
@@ -52,6 +53,11 @@ def write_skipped(record: Record, source: Source) -> None:
         _log.warning("files of %d other classes are left out, too", len(others))
     if source.litter:
         _log.info("beside the images lie: %s", source.litter)
+    if source.white.told:
+        record.add(data={"white": source.white.values})
+        _log.info("white of %s", source.white.told)
+    if source.white.odd:
+        _log.warning("%s", source.white.odd)
     if not skipped:
         return
     path = record.job.folder / "skipped.csv"

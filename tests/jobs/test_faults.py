@@ -75,7 +75,7 @@ def test_images_that_vanish_between_epochs_are_named(what, on_error, pets, tmp_p
 
 
 def test_a_worker_that_is_killed_is_explained(pets, tmp_path, monkeypatch):
-    monkeypatch.setattr(feeding, "read_image", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(feeding, "read_image", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(RuntimeError) as found:
         run_job(tmp_path / "run", *READING, f"data.root={pets}", "loader.workers=1")
     assert "a process that reads images ended (pid " in explain(found.value)

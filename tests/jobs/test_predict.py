@@ -71,3 +71,30 @@ def test_the_probabilities_of_odd_classes_are_those_of_the_run(tmp_path, regraft
     words = ("data=image_folder", f"data.root={tmp_path / 'pets'}", "logger=none")
     run_job(tmp_path / "run", *words, "trainer.max_epochs=1", "features.dtype=float32")
     the_same(tmp_path / "run", tmp_path / "pets", tmp_path, regraft)
+
+
+def test_floats_are_predicted_by_the_white_of_the_training(tmp_path, train, regraft):
+    """Also one image alone, and from an exported folder: the rule lies in the checkpoint."""
+    root = tmp_path / "floats"
+    for label, slope in (("a", 0), ("b", 1)):
+        (root / label).mkdir(parents=True)
+        for index in range(12):
+            ramp = np.linspace(40, 200, 32, dtype=np.float32)
+            values = np.random.default_rng(index).normal(0, 20, (32, 32)).astype(np.float32)
+            values += ramp[:, None] if slope else ramp
+            values[0, 0] = 255 if index % 2 else 260.5  # above white
+            Image.fromarray(values.clip(0)).save(root / label / f"{index}.tif")
+    words = ["backbone.size=32", "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run"]
+    done = train("data=image_folder", f"data.root={root}", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["input"]["white"][2] == 255
+    assert "white of floats: 255 (they reach" in (tmp_path / "run" / "train.log").read_text()
+    the_same(tmp_path / "run", root, tmp_path, regraft)
+    done = regraft("export", "run", "--to", "safetensors", "--out", "exported")
+    assert done.returncode == 0, done.stderr
+    done = regraft("predict", "exported", "data/a/1.tif", "--out", "b.csv")
+    assert done.returncode == 0, done.stderr
+    [alone] = rows(tmp_path / "b.csv")
+    [same] = [row for row in rows(tmp_path / "a.csv") if row["path"] == "data/a/1.tif"]
+    assert alone["class"] == same["class"]
+    assert float(alone["probability"]) == pytest.approx(float(same["probability"]), abs=1e-4)

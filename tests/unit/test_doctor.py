@@ -347,6 +347,17 @@ def test_files_that_are_not_read_are_counted_by_suffix_and_litter_apart(root):
     assert litter.found == "not looked into: 6 .txt"
 
 
+def test_white_of_floats_and_pixels_that_are_no_brightness(root):
+    values = np.random.default_rng(0).uniform(0, 255, (8, 8)).astype(np.float32)
+    values[0, :4] = np.nan
+    Image.fromarray(values).save(root / "cats" / "float.tif")
+    white, odd = pictures.white(job_on(root).images.source.white)
+    assert (white.check, white.level) == ("white", "green")
+    assert white.found.startswith("floats: 255 (they reach 25")
+    assert (odd.check, odd.level) == ("pixels", "yellow")
+    assert odd.found.startswith("4 NaN of 64 pixels, in 1 of 1 images")
+
+
 def test_folders_beside_train_are_left_out(split_root):
     assert examine.left_out(job_on(split_root).cfg.data)[0].level == "green"
     put(split_root / "more" / "cats", 1, first=0)

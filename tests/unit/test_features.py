@@ -15,6 +15,7 @@ from regraft.data import images as images_room
 from regraft.data.augment import Light, Mixup
 from regraft.data.images import Images
 from regraft.data.sources import Source, Split
+from regraft.data.white import Whites
 from regraft.errors import RegraftError
 from regraft.features import Caching
 from regraft.paths import features_folder
@@ -124,6 +125,10 @@ def with_input(**changes):
     return policy, backbone, top, images
 
 
+def with_white(white):
+    return made(source=replace(SOURCE, white=Whites((white, white, white))))
+
+
 def test_the_same_parts_have_the_same_keys():
     assert keys(made()) == keys(made())
 
@@ -141,6 +146,7 @@ CHANGES = {
     "crop": lambda: keys(with_input(crop_pct=0.5)),
     "crop mode": lambda: keys(with_input(crop_mode="squash")),
     "size": lambda: keys(with_input(size=(96, 96))),
+    "white": lambda: keys(with_white(4095)),
     "type": lambda: keys(made(), dtype="float32"),
     "precision": lambda: keys(made(), precision="bf16-mixed"),
 }
@@ -342,7 +348,7 @@ def test_for_several_views_each_file_is_read_once(tmp_path, monkeypatch):
         Image.fromarray(array).save(paths[-1])
     train = replace(SOURCE.train, images=tuple(paths))
     read, opened = images_room.read_image, []
-    monkeypatch.setattr(images_room, "read_image", lambda p: opened.append(p) or read(p))
+    monkeypatch.setattr(images_room, "read_image", lambda p, _: opened.append(p) or read(p))
     policy, backbone, top, _ = made()
     source, settings = replace(SOURCE, train=train), {"batch_size": 4, "workers": 0}
     parts = Images(source, backbone.input, LIGHT, decoded_cache=True, **settings)

@@ -28,6 +28,7 @@ from regraft.data import subset
 from regraft.data.formats import is_image
 from regraft.data.images import Images, SplitName, Watch
 from regraft.data.sources import Source, Split
+from regraft.data.white import measured
 from regraft.depth import Depths, depths
 from regraft.errors import RegraftError
 from regraft.features import Caching
@@ -232,4 +233,5 @@ def loose_images(folder: Path) -> Source:
         )
     names = tuple(str(path.relative_to(folder)) for path in found)
     split = Split(tuple(found), np.zeros(len(found), dtype=np.int64), names)
-    return Source(str(folder), ("source",), split, split, split)
+    white = measured(found, "auto")
+    return Source(str(folder), ("source",), split, split, split, white=white)

@@ -29,6 +29,7 @@ from regraft.data.sources import (
     divided,
     said,
 )
+from regraft.data.white import Rule, measured
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def image_folder(
     follow_links: bool,
     merge_labels: MergeLabels = None,
     nested: bool = False,
+    white: Rule = "auto",
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -71,6 +73,7 @@ def image_folder(
     )
     state = _state(base, None if follow_links else base.resolve())
     whole = _image_folder(base, division, on_error, merge_labels, nested, state)
+    whole = replace(whole, white=measured(whole.files, white))
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 

@@ -38,6 +38,7 @@ from regraft.data.sources import (
     divided,
     said,
 )
+from regraft.data.white import Rule, measured
 from regraft.errors import RegraftError, did_you_mean
 from regraft.fingerprint import key
 from regraft.network import answers
@@ -67,6 +68,7 @@ def hub_images(
     label_column: str,
     on_missing: OnMissing = "error",
     merge_labels: MergeLabels = None,
+    white: Rule = "auto",
     val_fraction: Fraction,
     test_fraction: Fraction,
     split_seed: Seed,
@@ -92,7 +94,9 @@ def hub_images(
         fold=fold,
         folds=folds,
     )
-    return _hub_images(asked, division).few(seed, per_class=per_class, fraction=fraction)
+    whole = _hub_images(asked, division)
+    whole = replace(whole, white=measured(whole.files, white))
+    return whole.few(seed, per_class=per_class, fraction=fraction)
 
 
 @lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
 from itertools import islice
@@ -67,6 +67,7 @@ class Images(pl.LightningDataModule):
         on_oom: Literal["fail", "halve"] = "fail",
     ) -> None:
         super().__init__()
+        input = replace(input, white=source.white.values)  # which no weights know
         self.source, self.input, self.augment, self.balance = source, input, augment, balance
         self.decoded_cache, self.on_oom = decoded_cache, on_oom
         self.batch_size, self.workers = batch_size, workers
@@ -212,7 +213,8 @@ class FittedImages(Dataset[Batch]):
             x = self.ready.index_select(0, torch.tensor(indices))  # copies rows, not bytes
         elif not isinstance(images, np.ndarray):
             # In a worker, into memory that it shares with the main process.
-            x = default_collate([self.input.fit(read_image(images[index])) for index in indices])
+            pictures = (read_image(images[index], self.input.white) for index in indices)
+            x = default_collate([self.input.fit(picture) for picture in pictures])
         else:
             x = self.input.fit(images[indices])
         return x, self.labels[indices]

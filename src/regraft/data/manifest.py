@@ -30,6 +30,7 @@ from regraft.data.sources import (
     said,
 )
 from regraft.data.table import Columns, Row, as_posix, read, spelt_as_on_disk
+from regraft.data.white import Rule, measured
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def manifest(
     root: str | None,
     on_error: OnError,
     follow_links: bool,
+    white: Rule = "auto",
     path_column: str,
     label_column: str,
     split_column: str | None,
@@ -91,6 +93,7 @@ def manifest(
     )
     rules = _Rules(encoding, on_error, on_missing, merge_labels, follow_links)
     whole = _manifest(file, base, columns, division, rules, state)
+    whole = replace(whole, white=measured(whole.files, white))
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 

@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from regraft.data import subset
 from regraft.data.fractals import cached
 from regraft.data.readable import Skipped
+from regraft.data.white import USUAL, Whites
 from regraft.fingerprint import fingerprint
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,13 @@ class Source:
     # The other spellings of a class that were merged into it.
     merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()  # what else was done that the images do not show
+    white: Whites = USUAL  # of images of more than eight bits
+
+    @property
+    def files(self) -> list[Path]:
+        """All that are image files."""
+        splits = (split.images for split in (self.train, self.val, self.test))
+        return [path for images in splits if isinstance(images, tuple) for path in images]
 
     def said(self) -> dict[str, Any]:
         """What result.json keeps of how the images were read, as far as there is anything."""

@@ -50,6 +50,7 @@ def examine(job: Job) -> list[Finding]:
         *copies.exact(job.images),
         *pictures.near_copies(job.images, sample),
         *pictures.input_size(job.images, sample),
+        *pictures.white(job.images.source.white),
         *pictures.brightness(job.images, sample),
         *pretrained.weights(job.pretrained, job.parameters()),
         *network.rates(job),

@@ -86,7 +86,7 @@ def _see(
     started = time.perf_counter()
     source = images.datasets[split].split.images[index]
     try:
-        picture = decode(source) if isinstance(source, Path) else Image.fromarray(source)
+        picture = _read(images, source)
     except UnreadableImageError as error:
         return split, index, why(error, source)
     fitted = images.input.fit(picture)
@@ -102,6 +102,12 @@ def _see(
         thumbnail(picture),
         seconds,
     )
+
+
+def _read(images: Images, source: Path | np.ndarray) -> Image.Image:
+    if isinstance(source, Path):
+        return decode(source, images.input.white)
+    return Image.fromarray(source)
 
 
 def thumbnail(picture: Image.Image) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from regraft.data.images import Images
 from regraft.data.names import some
+from regraft.data.white import Whites
 from regraft.doctor.findings import Finding, green, many, red, yellow
 from regraft.doctor.look import Sample, Seen
 
@@ -55,6 +56,15 @@ def input_size(images: Images, sample: Sample) -> list[Finding]:
         findings.append(yellow("upscaled", f"{found}, {tiny:.0%} less than half of it", fix))
     else:
         findings.append(green("upscaled", found))
+    return findings
+
+
+def white(whites: Whites) -> list[Finding]:
+    """What is white in images of more than eight bits, and which pixels cannot be shown."""
+    findings = [green("white", whites.told)] if whites.told else []
+    if whites.odd:
+        fix = "bring the values to 0 and above, black to white; data.white=<number> sets white"
+        findings.append(yellow("pixels", whites.odd, fix))
     return findings
 
 

@@ -111,6 +111,7 @@ def _write_timm(trained: Trained, network: Network, folder: Path) -> None:
     trunk = backbone.net.state_dict()
     seen = asdict(trained.input)
     size = seen.pop("size")
+    del seen["white"]  # timm knows eight bits only
     name, options = IN_TIMM.get(backbone.name, (backbone.name, {}))
     fixed = backbone.net.pretrained_cfg.get("fixed_input_size")
     if fixed:

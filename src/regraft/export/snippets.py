@@ -79,7 +79,8 @@ from regraft import trained
 from regraft.data.transforms import read_image
 
 model = trained.load(Path("."))
-images = model.input.normalize(model.input.fit(read_image(Path("photo.jpg"))).unsqueeze(0))
+photo = read_image(Path("photo.jpg"), model.input.white)
+images = model.input.normalize(model.input.fit(photo).unsqueeze(0))
 with torch.inference_mode():
     shares = (model.network(images) / model.calibration.temperature).softmax(1)
 for each in shares:

@@ -94,7 +94,7 @@ def _fitted(asked: Asked, input: InputConfig) -> np.ndarray | str:
         return _in_words(error)
     try:
         # Not by torch, which would start threads of its own in each of these.
-        return input.fit(decode(asked.path)).permute(1, 2, 0).numpy()
+        return input.fit(decode(asked.path, input.white)).permute(1, 2, 0).numpy()
     except UnreadableImageError as error:
         return why(error, asked.path)
     except OSError as error:  # it has gone away meanwhile

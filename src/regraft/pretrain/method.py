@@ -174,5 +174,5 @@ class WithoutLabels(Method):
     def source(self, everything: Everything, backbone: Backbone) -> Source:
         if self.unlabeled is None:
             data = everything()
-            return unlabeled.only(data.train, data.name)
+            return unlabeled.only(data.train, data.name, data.white)
         return unlabeled.folder(Path(self.unlabeled), everything())

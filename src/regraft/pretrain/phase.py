@@ -127,6 +127,7 @@ def _made(
         kept=method.kept(caching),
         layout=LAYOUT,
         reader=READER,
+        white=images.input.white,
         device=device.type,
         versions=versions,
     )

@@ -10,24 +10,26 @@ from regraft.data.formats import counted, is_image, is_litter
 from regraft.data.names import is_ours
 from regraft.data.readable import unreadable
 from regraft.data.sources import Source, Split
+from regraft.data.white import Whites
 from regraft.errors import RegraftError
 from regraft.fingerprint import digests
 
 _log = logging.getLogger(__name__)
 
 
-def only(split: Split, name: str) -> Source:
+def only(split: Split, name: str, white: Whites) -> Source:
     """A source with the images of a split to train on, all of one class, and no others."""
     blind = replace(split, labels=np.zeros(len(split), dtype=np.int64))
     nothing = blind.take(np.arange(0))
-    return Source(name, ("unlabeled",), blind, nothing, nothing)
+    return Source(name, ("unlabeled",), blind, nothing, nothing, white=white)
 
 
 def folder(path: Path, data: Source) -> Source:
     """All images at any depth of a folder, but those that the data validates or tests on.
 
-    What cannot be read is left out, too, and both is said in the log; so is where the data has no
-    files to compare with. Raises RegraftError where fewer than two images are left.
+    They are read as the data is. What cannot be read is left out, too, and both is said in the
+    log; so is where the data has no files to compare with. Raises RegraftError where fewer than two
+    images are left.
     """
     where = f"pretrain.unlabeled={path}"
     path = path.expanduser()
@@ -57,7 +59,8 @@ def folder(path: Path, data: Source) -> Source:
             "give a folder with images, at any depth"
         )
     names = tuple(str(file.relative_to(path)) for file in kept)
-    return only(Split(tuple(kept), np.zeros(len(kept), dtype=np.int64), names), path.name)
+    split = Split(tuple(kept), np.zeros(len(kept), dtype=np.int64), names)
+    return only(split, path.name, data.white)
 
 
 def _is_ours(file: Path, home: Path) -> bool:

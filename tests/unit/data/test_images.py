@@ -95,7 +95,7 @@ def test_what_is_fed_is_described():
     assert data.num_classes == 10
     assert data.sizes == {"train": 50, "val": 179, "test": 359}
     assert data.names["val"] == data.source.val.names
-    assert data.input is INPUT
+    assert data.input == INPUT
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (8, 8), (20, 30), (30, 20, 3)])
@@ -228,7 +228,7 @@ def test_files_that_were_read_once_are_not_opened_again(photos, tmp_path, monkey
     expected = {split: order(fresh.loader(split)) for split in fresh.datasets}
     kept(photos, store)
 
-    monkeypatch.setattr(room, "read_image", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(room, "read_image", lambda path, _: pytest.fail(f"{path} was opened"))
     again = kept(photos, store)
     assert {split: order(again.loader(split)) for split in again.datasets} == expected
 

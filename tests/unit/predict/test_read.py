@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,16 @@ def test_pixels_are_those_that_training_saw(tmp_path):
     assert batch.pixels.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_floats_are_read_by_the_white_that_training_had(tmp_path):
+    values = np.random.default_rng(0).uniform(0, 3000, (8, 8)).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    seen = replace(INPUT, white=(65535, 65535, 4095))
+    asked = [Asked("a", tmp_path / "a.tif")]
+    [batch] = read.batches(asked, seen, pytest.fail, size=4, workers=0)
+    assert torch.equal(batch.pixels[0], seen.fit(read_image(tmp_path / "a.tif", seen.white)))
+    assert 60 < batch.pixels.float().mean() < 130
+
+
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     names = ("pipe.png", ".", "a" * 300, "nul\0byte")
@@ -75,7 +86,7 @@ def test_two_thousand_images_are_never_many_at_once(workers, tmp_path, monkeypat
             held["asked"] += 1
             yield Asked(f"{n}", tmp_path / "a.png")
 
-    def decode(path, real=read.decode):
+    def decode(path, white, real=read.decode):
         with lock:
             held["open"] += 1
             held["most open"] = max(held["most open"], held["open"])

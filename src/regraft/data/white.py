@@ -1,0 +1,153 @@
+"""What is white in images of floats and of more than eight bits: one rule for a whole set.
+
+Eight bits say it by themselves. Of other numbers an image alone does not: one bright pixel would
+make all of it dark.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Gt
+from PIL import Image
+from PIL import __version__ as pillow
+
+from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, suffix
+from regraft.data.transforms import MOST_PIXELS, WHITE, White, no_warnings, wide
+from regraft.environment import cores
+from regraft.facts import Facts
+
+Rule = Literal["auto"] | Annotated[float, Gt(0)]
+LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # that cameras and programs take for white
+KINDS = ("16 bits", "integers", "floats")  # in the order of `White`
+MOST = 256  # images that are looked at
+BRIGHTEST = 0.999  # of an image's pixels: hot pixels and reflections lie above
+RARE = 0.98  # of the images: one that is of another kind does not decide for all
+OVER = 1.1  # times white is reached where images were sharpened or resized
+# Tags of TIFF: BitsPerSample, MaxSampleValue, SMaxSampleValue.
+_BITS, _MAX, _SMAX = 258, 281, 341
+_EIGHT_BITS = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif"}
+_EIGHT_BITS |= DICOM_SUFFIXES  # which have a window
+_known = Facts[str](f"range of numbers, Pillow {pillow}")
+
+
+@dataclass(frozen=True)
+class Whites:
+    """What is white in a set of images, and what was seen of them."""
+
+    values: White = WHITE
+    told: str = ""  # why so; "" where no image has such numbers
+    odd: str = ""  # which pixels are none that could be shown
+
+
+USUAL = Whites()
+
+
+@dataclass(frozen=True)
+class _Range:
+    """The numbers of one image."""
+
+    kind: int  # the place in `White`
+    said: float | None  # white, as its tags have it
+    top: float  # below which all but the brightest pixels are
+    pixels: int
+    negative: int
+    nan: int
+    infinite: int
+
+
+def measured(files: Sequence[Path], rule: Rule) -> Whites:
+    """The white of these images: a number for all, or found by looking at some, always the same.
+
+    `auto` takes what the tags say if all say the same, or else the lowest usual white that the
+    brightest pixels of the brightest images reach. What was found in a file is kept until it
+    changes; files of formats that have eight bits are not opened.
+    """
+    seen = _ranges(_some(sorted(path for path in files if suffix(path.name) not in _EIGHT_BITS)))
+    if not seen:
+        return USUAL if rule == "auto" else Whites((rule, rule, rule))
+    by_kind = {kind: [one for one in seen if one.kind == kind] for kind in range(len(KINDS))}
+    told, values = [], list(WHITE)
+    for kind, ranges in by_kind.items():
+        white, why = _white(kind, ranges) if rule == "auto" else (float(rule), "data.white")
+        values[kind] = white
+        if ranges:
+            told.append(f"{KINDS[kind]}: {white:g} ({why}; {len(ranges):,} images looked at)")
+    return Whites((values[0], values[1], values[2]), ", ".join(told), _odd(seen))
+
+
+def _white(kind: int, ranges: Sequence[_Range]) -> tuple[float, str]:
+    """White for images of one kind, and why."""
+    if not ranges:
+        return WHITE[kind], ""
+    top = float(np.quantile([one.top for one in ranges], RARE, method="lower"))
+    [said, *others] = {one.said for one in ranges}
+    if said is not None and not others and top <= OVER * said:
+        return said, "as their tags say"
+    if top <= 0:
+        return WHITE[kind], "all are black"
+    level = next((level for level in LEVELS if top <= OVER * level), top)
+    return float(level), f"they reach {top:.4g}"
+
+
+def _odd(seen: Sequence[_Range]) -> str:
+    """How many pixels are no brightness."""
+    counts = {
+        what: sum(getattr(one, what) for one in seen) for what in ("negative", "nan", "infinite")
+    }
+    words = [f"{count:,} {what.replace('nan', 'NaN')}" for what, count in counts.items() if count]
+    if not words:
+        return ""
+    images = sum(bool(one.negative or one.nan or one.infinite) for one in seen)
+    total = sum(one.pixels for one in seen)
+    return (
+        f"{', '.join(words)} of {total:,} pixels, in {images:,} of {len(seen):,} images: negative "
+        "and NaN become black, infinite white"
+    )
+
+
+def _some(files: Sequence[Path]) -> Sequence[Path]:
+    """At most `MOST` of them, from beginning to end."""
+    places = np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int)
+    return [files[place] for place in places]
+
+
+def _ranges(files: Sequence[Path]) -> list[_Range]:
+    """Of those whose numbers are no eight bits."""
+    with no_warnings():
+        found = _known.of(files, _range, threads=cores(), group=1)
+    return [_Range(**json.loads(text)) for text in found if text]
+
+
+def _range(path: Path) -> str:
+    """As JSON; "" for eight bits, and for what cannot be read, which others tell."""
+    try:
+        with Image.open(path, formats=PILLOWS) as image:
+            kind = wide(image.mode)
+            if kind is None or image.width * image.height > MOST_PIXELS:
+                return ""
+            said = _said(getattr(image, "tag_v2", {}))
+            values = np.asarray(image)
+    except Exception:  # decoders raise whatever they trip over
+        return ""
+    finite = values[np.isfinite(values)]
+    top = float(np.quantile(finite, BRIGHTEST)) if finite.size else 0.0
+    nan = int(np.isnan(values).sum())
+    infinite = values.size - finite.size - nan
+    counts = values.size, int((finite < 0).sum()), nan, infinite
+    return json.dumps(asdict(_Range(kind, said, top, *counts)))
+
+
+def _said(tags: Any) -> float | None:
+    """White as the tags have it; None where they leave it open, as 16 bits do."""
+    for tag in (_SMAX, _MAX):
+        value = tags.get(tag)
+        value = value[0] if isinstance(value, tuple) and value else value
+        if value is not None and float(value) > 0:
+            return float(value)
+    bits = tags.get(_BITS)
+    bits = bits[0] if isinstance(bits, tuple) else bits
+    return float(2**bits - 1) if bits is not None and 8 < bits < 16 else None
