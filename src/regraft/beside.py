@@ -27,6 +27,11 @@ def kind(hydra: Any) -> Kind | None:
     return _KINDS.get(str(hydra.launcher.get("_target_")).rpartition(".")[2])
 
 
+def sweep_folder(hydra: Any) -> Path:
+    """The folder of the sweep, also from a job that has another working directory."""
+    return Path(hydra.runtime.cwd, hydra.sweep.dir)
+
+
 def runs_side_by_side(hydra: Any) -> bool:
     """Whether several jobs of a sweep run on this computer at once."""
     return kind(hydra) in ("joblib", "local")

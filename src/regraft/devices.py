@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from regraft.beside import one_of, runs_side_by_side
+from regraft.beside import one_of, runs_side_by_side, sweep_folder
 from regraft.config import build
 from regraft.data.images import Images
 from regraft.errors import RegraftError
@@ -92,7 +91,7 @@ def own_device(cfg: DictConfig) -> Iterator[None]:
     if not runs_side_by_side(hydra) or count < 2 or wanted[1] != 1:
         yield
         return
-    with one_of(count, int(hydra.job.num), Path(hydra.sweep.dir)) as index:
+    with one_of(count, int(hydra.job.num), sweep_folder(hydra)) as index:
         torch.cuda.set_device(index)
         cfg.trainer.devices = [index]
         yield

@@ -118,6 +118,8 @@ def job(cfg: DictConfig) -> float | None:
     try:
         if HydraConfig.get().mode == RunMode.RUN:  # of a sweep it is said before the jobs
             searchpath.say_what_is_replaced(HydraConfig.get())
+        else:
+            sweep.find_by_number(HydraConfig.get())
         run = _experiment()
         from regraft.devices import own_device
 
@@ -196,7 +198,7 @@ def guard(main: Callable[[], Any]) -> None:
         code = 1
     code = code or int(bool(_failed))
     for folder in sweep.started:
-        if not any(folder.glob("*/.hydra")):
+        if not sweep.has_begun(folder):
             continue  # no job began, and why has been said
         try:
             failed = sweep.end(folder)

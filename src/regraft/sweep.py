@@ -21,8 +21,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from regraft import finalists, precheck, search, searchpath
-from regraft.beside import in_our_processes, is_search, kind, threads_each
+from regraft.beside import in_our_processes, is_search, kind, sweep_folder, threads_each
+from regraft.errors import RegraftError
 from regraft.interrupt import pass_on
+from regraft.jobs import is_job
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
@@ -63,7 +65,7 @@ class SweepProgress(Callback):
         begin(config, plan["jobs"])
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
+        folder = sweep_folder(config.hydra)
         if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
             jobs = json.loads((folder / SWEEP).read_text())["jobs"]
             words = in_text(" ".join(words_of(config.hydra)))
@@ -195,6 +197,29 @@ def _time_left(folder: Path, jobs: int) -> str:
         if seconds > 90
         else f" · about {seconds:.0f} s left"
     )
+
+
+def find_by_number(hydra: Any) -> None:
+    """Link a job's folder to its number, by which it is looked up, if it is called otherwise.
+
+    Raises RegraftError for a name (hydra.sweep.subdir) that is another job's.
+    """
+    folder, own, number = sweep_folder(hydra), Path(hydra.runtime.output_dir), hydra.job.num
+    place = folder / str(number)
+    if own.resolve() == place.resolve():
+        return
+    others = (path for path in folder.glob("[0-9]*/") if path.resolve() == own.resolve())
+    if other := next(others, None):
+        raise RegraftError(
+            f"hydra.sweep.subdir={own.name}: the folder of job {number} would be that of job "
+            f"{other.name}; have ${{hydra.job.num}} in the name, and not as all of it"
+        )
+    place.symlink_to(os.path.relpath(own, folder), target_is_directory=True)
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a job has, wherever Hydra puts its own files (hydra.output_subdir)."""
+    return any(is_job(path) for path in folder.glob("[0-9]*/"))
 
 
 def end(folder: Path) -> int:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from regraft import __version__, faults, searchpath
-from regraft.beside import is_search
+from regraft.beside import is_search, sweep_folder
 from regraft.complaints import explain
 from regraft.earlier import RESULT, look
 from regraft.errors import RegraftError
@@ -61,7 +61,7 @@ class Job:
             overrides=tuple(w for w in words_of(hydra) if not w.startswith("resume=")),
             sweep=group_of(Path(hydra.sweep.dir)) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
-            whole=Path(hydra.sweep.dir).absolute() if sweeping else None,
+            whole=sweep_folder(hydra) if sweeping else None,
             searching=is_search(hydra),
         )
 

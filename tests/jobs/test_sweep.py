@@ -103,15 +103,45 @@ def test_finished_jobs_have_their_pictures_which_are_drawn_again_when_asked_for(
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_sweep_whose_folders_have_other_names_ends_in_one_line(finished_run):
-    done = finished_run("-m", *TINY, "hydra.sweep.subdir=job_${hydra.job.num}")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
+MOVED = [
+    "hydra.output_subdir=null",
+    "hydra.output_subdir=settings/of_hydra",
+    "hydra.sweep.subdir=job_${hydra.job.num}",
+    "hydra.sweep.subdir=${hydra.job.override_dirname}",
+    "hydra.sweep.subdir=deeper/${hydra.job.num}",
+    "hydra.job.chdir=true",
+]
+
+
+@pytest.mark.parametrize("word", MOVED)
+def test_wherever_hydra_puts_its_files_a_sweep_has_its_table_and_report(finished_run, word):
+    done = finished_run("-m", *TINY, "head=linear", "seed=0,1", word)
+    assert done.returncode == 0, done.stderr
+    assert [row["status"] for row in done.rows("sweep.csv")] == ["finished"] * 2
+    assert (done.folder / "report.html").exists()
+    assert "job 1 (of 0 to 1): " in done.stdout
+    found = [json.loads((done.folder / number / "result.json").read_text()) for number in "01"]
+    assert [result["seed"] for result in found] == [0, 1]
     # What refers to a job is not looked up where there is none yet.
-    plan = json.loads((done.folder / "sweep.json").read_text())
-    assert "hydra.sweep.subdir=job_${hydra.job.num}" in plan["words"]
-    assert "holds no job folders 0, 1, 2" in done.stderr.splitlines()[-1]
-    assert (done.folder / "job_0" / "result.json").exists()
+    assert word in json.loads((done.folder / "sweep.json").read_text())["words"]
+
+
+def test_jobs_whose_folders_have_other_names_are_gone_on_with(finished_run, train, tmp_path):
+    words = ("-m", *TINY, "head=linear", "seed=0,1", "hydra.sweep.subdir=job_${hydra.job.num}")
+    folder = finished_run(*words).copy(tmp_path / "sweep")
+    (folder / "job_1" / "result.json").unlink()
+    again = train(*words, "resume=auto", "hydra.sweep.dir=sweep")
+    assert again.returncode == 0, again.stderr
+    assert "has finished: nothing to do" in again.stdout
+    assert json.loads((folder / "1" / "result.json").read_text())["status"] == "finished"
+    assert (folder / "job_1" / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["same", "${seed}"])
+def test_a_folder_that_is_another_jobs_is_refused(train, tmp_path, name):
+    done = train("-m", *TINY, "seed=1,0", f"hydra.sweep.subdir={name}", "hydra.sweep.dir=s")
+    assert done.returncode == 1
+    assert "have ${hydra.job.num} in the name" in done.stderr
 
 
 def test_a_sweep_logs_its_report_beside_its_jobs(finished_run):
