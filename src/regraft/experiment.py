@@ -51,7 +51,7 @@ from regraft.plan import drop_unread, graft
 from regraft.pretrain import phase as pretraining
 from regraft.probe import Probe
 from regraft.progress import Bar, History, watched
-from regraft.weights import Weights
+from regraft.weights import Weights, label
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,6 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     images: Images = build(cfg.loader, source, backbone.input, augment, balance)
     record.backbone = backbone  # it counts
     record.add(backbone=backbone.name, input=asdict(images.input))
-    record.call_it(backbone=backbone.name, data=source.name)
     record.add(strategy={"quadrant": strategy.quadrant})
     record.add(data={"name": source.name, "classes": images.num_classes, **images.sizes})
     record.add(data={"listing": images.listing})
@@ -120,6 +119,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     # Plenty of images but few labels: weights that are learned before, without them.
     pretraining.first(cfg, backbone, plan, record, console)
     weights = graft(plan, backbone)
+    record.call_it(backbone=label(backbone.name, backbone.weights, weights), data=source.name)
     make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
     head = make_head()
     plan = drop_unread(plan, backbone, head.takes)

@@ -95,6 +95,25 @@ def _warn_of(source: str, licence: str | None) -> None:
         log.warning("%s has the licence %s: read it before you publish or sell", source, licence)
 
 
+def label(name: str, asked: str, loaded: Weights | None) -> str:
+    """A network by the weights it has, as timm writes it; `asked` is `backbone.weights`.
+
+    resnet18.a1_in1k with those that timm names, resnet18.random without any, resnet18.simclr by
+    the method of their card, resnet18.<name> of a file, and of a run resnet18.<its folder>.
+    """
+    if loaded is not None and asked == "pretrained":
+        return name
+    return f"{name.partition('.')[0]}.{'random' if loaded is None else _origin(loaded)}"
+
+
+def _origin(loaded: Weights) -> str:
+    """What made the weights, or in one word where they lie."""
+    nothing = {"checkpoints", *(Path(file).stem for file in (*PUBLISHED, *TRAINED))}
+    parts = [part for part in Path(loaded.source).with_suffix("").parts if part not in nothing]
+    job = parts[-1].isdecimal()  # of a sweep
+    return loaded.method or "/".join(parts[-2 if job else -1 :])
+
+
 def published(name: str, config: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     """The hub's repository with the weights of model `name`, and what their file may be called.
 

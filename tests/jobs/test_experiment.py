@@ -194,8 +194,8 @@ def test_the_summary_says_where_the_curves_are(finished_run):
 
 def test_the_run_is_named_after_what_was_built(finished_run):
     run = wandb_file.read(finished_run(*OFFLINE).folder)["run"]
-    assert run.display_name == "feature_extraction-test_resnet-stripes-s0"
-    assert "timm" not in run.tags
+    assert run.display_name == "feature_extraction-test_resnet.random-stripes-s0"
+    assert [*run.tags] == ["feature_extraction", "test_resnet.random", "stripes"]
 
 
 # How a job ends that is not to end.

@@ -622,3 +622,21 @@ def test_another_size_is_the_users_choice(donor, tmp_path):
     seen = {**vars(donor.input), "size": (128, 128)}
     torch.save({"state_dict": stored(donor), "regraft": {"input": seen}}, tmp_path / "a.ckpt")
     assert backbone(tmp_path / "a.ckpt").graft(pretrained=[0]) is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "method", "said"),
+    [
+        ("pretrained", "timm/resnet18.a1_in1k", None, "resnet18.a1_in1k"),
+        ("random", None, None, "resnet18.random"),
+        ("pretrained", None, None, "resnet18.random"),  # of strategy=scratch, which reads none
+        ("/x/mine.pth", "/x/mine.pth", None, "resnet18.mine"),
+        ("/x/team", "/x/team/model.safetensors", None, "resnet18.team"),
+        ("/x/12-30", "/x/12-30/checkpoints/best.ckpt", None, "resnet18.12-30"),
+        ("/x/12-30/4", "/x/12-30/4/checkpoints/best.ckpt", None, "resnet18.12-30/4"),
+        ("/x/pretrained.safetensors", "/x/pretrained.safetensors", "simclr", "resnet18.simclr"),
+    ],
+)
+def test_a_network_is_called_by_the_weights_that_it_has(asked, source, method, said):
+    loaded = source and weights.Weights(source, "", None, {}, method=method)
+    assert weights.label("resnet18.a1_in1k", asked, loaded) == said
