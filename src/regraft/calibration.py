@@ -1,22 +1,26 @@
 """How sure a network may say it is: a temperature, and the confidence from which on it speaks.
 
 Both are fitted on the validation split, whose images chose the epoch, too; the test split judges.
+Logits are float (N, num_classes) and looked at in parts, so that no copy of all of them is made;
+labels are int (N,).
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Gt, Lt
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import logsumexp, softmax
 from scipy.stats import beta
 
 BINS = 15
 SURE = 0.9  # that a wanted precision holds for images like those of validation
 _COLDEST, _HOTTEST = 0.01, 100.0
+_PART = 2**22  # logits that are looked at together: 32 MB of float64
+_FAR = 1e4  # below the highest: as good as never, also where it is minus infinity
 _TINY = float(np.finfo(np.float32).tiny)  # what a probability of 0 in a float32 may have been
 
 
@@ -35,6 +39,7 @@ class Calibration:
     temperature: float
     threshold: float | None = None
     precision: float | None = None  # that was wanted
+    images: int | None = None  # of the validation split, on which it stands
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
@@ -42,43 +47,68 @@ class Calibration:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold {self.threshold}")
 
-    def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (N, num_classes), of those that the network gives."""
-        return softmax(_logits(probabilities) / self.temperature, axis=1)
+    def apply(self, logits: np.ndarray) -> np.ndarray:
+        """The probabilities (N, num_classes), float64."""
+        return softmax(logits.astype(np.float64) / self.temperature, axis=1)
 
-    def abstains(self, calibrated: np.ndarray) -> np.ndarray:
-        """Of which images (N,) nothing had better be said."""
-        return calibrated.max(1) < (self.threshold or 0.0)
+    def confidence(self, logits: np.ndarray) -> np.ndarray:
+        """The largest probability of each image, float64 (N,)."""
+        parts = [1 / np.exp(part / self.temperature).sum(1) for part in _parts(logits)]
+        return np.concatenate(parts)
+
+    def abstains(self, confidence: np.ndarray) -> np.ndarray:
+        """Of which images (N,) nothing had better be said, by their largest probabilities (N,)."""
+        return confidence < (self.threshold or 0.0)
 
 
-def fit(probabilities: np.ndarray, labels: np.ndarray, precision: float | None) -> Calibration:
-    """The calibration that fits probabilities (N, num_classes) and true classes int (N,) best."""
-    cold = Calibration(temperature(probabilities, labels))
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Logits (N, num_classes) that give these probabilities; those of a float32 may be 0."""
+    return np.log(np.maximum(probabilities.astype(np.float64), _TINY))
+
+
+def fit(logits: np.ndarray, labels: np.ndarray, precision: float | None) -> Calibration:
+    """The calibration that fits best, with a threshold for `precision`."""
+    found = Calibration(temperature(logits, labels), None, precision, len(labels))
     if precision is None:
-        return cold
-    calibrated = cold.apply(probabilities)
-    right = calibrated.argmax(1) == labels
-    return Calibration(cold.temperature, threshold(calibrated.max(1), right, precision), precision)
+        return found
+    right = logits.argmax(1) == labels
+    return replace(found, threshold=threshold(found.confidence(logits), right, precision))
 
 
-def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    return best_temperature(logits, labels)
+
+
+def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """What to divide logits by for the least log loss (Guo et al. 2017, On calibration of modern
     neural networks).
 
     Every label counts as right with probability (N + 1) / (N + 2) only: a network that made no
     mistake among N images would otherwise be made infinitely sure (Platt 1999).
     """
-    logits, images = _logits(probabilities), len(labels)
-    others = 1 / (images + 2) / max(1, logits.shape[1] - 1)
-    targets = np.full(logits.shape, others)
-    targets[np.arange(images), labels] = (images + 1) / (images + 2)
+    images = len(labels)
+    wanted = _of_targets(logits, labels)
 
     def loss(log_temperature: float) -> float:
-        scaled: np.ndarray = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float((targets * scaled).sum(1).mean())
+        inverse = math.exp(-log_temperature)
+        sums = sum(float(logsumexp(part * inverse, axis=1).sum()) for part in _parts(logits))
+        return (sums - wanted * inverse) / images
 
     found = minimize_scalar(loss, bounds=np.log([_COLDEST, _HOTTEST]), method="bounded")
     return float(np.exp(found.x))
+
+
+def _of_targets(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The sum of the logits below the highest, each times how much its class is to be said."""
+    images, right = len(labels), (len(labels) + 1) / (len(labels) + 2)
+    other = (1 - right) / max(1, logits.shape[1] - 1)
+    total, start = 0.0, 0
+    for part in _parts(logits):
+        own = part[np.arange(len(part)), labels[start : start + len(part)]]
+        total += float((other * part.sum(1) + (right - other) * own).sum())
+        start += len(part)
+    assert start == images
+    return total
 
 
 def threshold(confidence: np.ndarray, right: np.ndarray, precision: float) -> float | None:
@@ -112,21 +142,25 @@ def unreached(precision: float, images: int) -> str:
     )
 
 
-def kept(calibration: Calibration, calibrated: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """How many images are not abstained from, which share that is, and which of them is right."""
-    said = ~calibration.abstains(calibrated)
-    right = (calibrated.argmax(1) == labels)[said]
+def kept(calibration: Calibration, confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """How many images are not abstained from, which share that is, and which of them is right.
+
+    `confidence` (N,) and whether each is `right`, bool (N,).
+    """
+    said = ~calibration.abstains(confidence)
     return {
         "images": int(said.sum()),
         "coverage": round(float(said.mean()), 6),
-        "precision": round(float(right.mean()), 6) if said.any() else None,
+        "precision": round(float(right[said].mean()), 6) if said.any() else None,
     }
 
 
-def bins(probabilities: np.ndarray, labels: np.ndarray) -> list[list[float]]:
+def bins(confidence: np.ndarray, right: np.ndarray) -> list[list[float]]:
     """A reliability diagram: of BINS equal bins of confidence, the images, the mean confidence and
-    the accuracy; bins without images are left out."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    the accuracy; bins without images are left out.
+
+    `confidence` (N,) and whether each is `right`, bool (N,).
+    """
     which = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     inside = (which == number for number in range(BINS))
     return [
@@ -152,16 +186,23 @@ def report(
     test: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, Any]:
     """What result.json says of it: what was fitted on `val` and what that does on `test`, each
-    probabilities (N, num_classes) as the network gave them and labels (N,)."""
-    after = {name: calibration.apply(p) for name, (p, _) in (("val", val), ("test", test))}
+    logits and labels."""
+    (val_right, val_sure), (right, sure) = (
+        (logits.argmax(1) == labels, calibration.confidence(logits))
+        for logits, labels in (val, test)
+    )
     return {
         **vars(calibration),
-        "val": kept(calibration, after["val"], val[1]),
-        "test": kept(calibration, after["test"], test[1]),
-        "before": bins(*test),
-        "after": bins(after["test"], test[1]),
+        "val": kept(calibration, val_sure, val_right),
+        "test": kept(calibration, sure, right),
+        "before": bins(Calibration(1.0).confidence(test[0]), right),
+        "after": bins(sure, right),
     }
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities.astype(np.float64), _TINY))
+def _parts(logits: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of logits as float64, some of them at a time, with 0 as the highest of each."""
+    rows = max(1, _PART // logits.shape[1])
+    for start in range(0, len(logits), rows):
+        part = logits[start : start + rows].astype(np.float64)
+        yield np.maximum(part - part.max(1, keepdims=True), -_FAR)

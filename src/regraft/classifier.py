@@ -60,6 +60,7 @@ class Classifier(pl.LightningModule):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         # Unchecked: a label out of range fails in the loss, and a NaN is to be seen, not skipped.
+        self.logged = -1  # the last epoch whose training metrics Lightning knows of
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.train_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
         self.val_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
@@ -79,7 +80,10 @@ class Classifier(pl.LightningModule):
         # Once per image: an unchecked mean takes no weights (torchmetrics #3434).
         self.train_loss.update(loss.detach().expand(len(labels)))
         self.train_acc.update(logits, labels if labels.ndim == 1 else labels.argmax(1))
-        if self.trainer.is_last_batch:  # of an epoch: to log takes longer than a head's step
+        # Once an epoch, as to log takes longer than a head's step; and by its first batch here,
+        # as it may end before its last one (`max_steps`). Lightning asks for the mean at its end.
+        if self.logged != self.current_epoch:
+            self.logged = self.current_epoch
             log: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
             self.log("train/loss", self.train_loss, **log)
             self.log("train/acc", self.train_acc, **log)
@@ -89,16 +93,16 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         logits = self(inputs)
         self.val_acc.update(logits, labels)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits.float(), labels)
         self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
         self.log("val/acc", self.val_acc, batch_size=len(labels))
 
     def predict_step(
         self, batch: Batch, batch_index: int, dataloader_idx: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Probabilities (B, num_classes) and true labels (B,), on the CPU in full precision."""
+        """Logits (B, num_classes) and true labels (B,), on the CPU in full precision."""
         inputs, labels = batch
-        return self(inputs).float().softmax(1).cpu(), labels.cpu()
+        return self(inputs).float().cpu(), labels.cpu()
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.backbone, self.plan, self.head)
@@ -113,6 +117,9 @@ class Classifier(pl.LightningModule):
         # Devices average the gradients of what is not frozen now, before they are made to.
         if stage == "fit" and self.trainer.world_size > 1:
             self.backbone.freeze(self.plan.frozen(1.0))
+
+    def on_train_start(self) -> None:
+        self.logged = -1
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # The phase follows from the step alone, so a resumed run is in the right one
@@ -189,6 +196,6 @@ def read_best(trainer: pl.Trainer, classifier: Classifier) -> tuple[Path, dict[s
 
 
 def stack(predictions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Batches of `predict_step` as one: probabilities (N, num_classes) and labels (N,)."""
-    probabilities, labels = zip(*predictions, strict=True)
-    return torch.cat(probabilities), torch.cat(labels)
+    """Batches of `predict_step` as one: logits (N, num_classes) and labels (N,)."""
+    logits, labels = zip(*predictions, strict=True)
+    return torch.cat(logits), torch.cat(labels)

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
+from regraft.counts import taken_for
 from regraft.curve import QUANTILES, Curve
 from regraft.statistics import wilson
 
@@ -25,11 +27,11 @@ class Judged:
 
     per_class: int
     replicate: int
-    counts: np.ndarray
+    counts: csr_array | np.ndarray
 
     @property
     def acc(self) -> float:
-        return float(np.trace(self.counts) / self.counts.sum())
+        return float(self.counts.diagonal().sum() / self.counts.sum())
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ def outlooks(
     Without a curve, which a sweep or run may not carry, nothing is said of twice the images.
     """
     sizes = sorted({one.per_class for one in judged})
-    means = {n: np.mean([o.counts for o in judged if o.per_class == n], axis=0) for n in sizes}
+    means = {n: _mean([one.counts for one in judged if one.per_class == n]) for n in sizes}
+    right = {n: mean.diagonal() for n, mean in means.items()}
     last, seen = means[sizes[-1]], means[sizes[-1]].sum(1)
-    overall = 1 - np.trace(last) / last.sum()
+    overall = 1 - right[sizes[-1]].sum() / last.sum()
     found = []
     for label in np.flatnonzero(seen).tolist():
         images = round(float(seen[label]))
-        error = 1 - last[label, label] / images
+        error = 1 - right[sizes[-1]][label] / images
         then = None
         if curve is not None and images >= LEAST:
             then = _then(error, overall, images, curve)
@@ -70,13 +73,21 @@ def outlooks(
             ClassOutlook(
                 name=names[label],
                 val_images=images,
-                recall={str(n): float(means[n][label, label] / images) for n in sizes},
+                recall={str(n): float(right[n][label] / images) for n in sizes},
                 now=_three(1 - error, *wilson(1 - error, images)),
                 at_2x=then,
-                mistaken_for=_mistaken_for(last[label] / images, label, names),
+                mistaken_for={
+                    names[other]: float(count / images)
+                    for other, count in taken_for(last, label, CONFUSED)
+                },
             )
         )
     return tuple(sorted(found, key=lambda one: (one.now["estimate"], one.name)))
+
+
+def _mean(counts: Sequence[csr_array | np.ndarray]) -> csr_array:
+    """The mean of counts (C, C), of which most pairs never occur."""
+    return sum(map(csr_array, counts[1:]), csr_array(counts[0])) / len(counts)
 
 
 def _then(error: float, overall: float, images: int, curve: Curve) -> dict[str, float]:
@@ -94,11 +105,3 @@ def _then(error: float, overall: float, images: int, curve: Curve) -> dict[str, 
 
 def _three(estimate: float, low: float, high: float) -> dict[str, float]:
     return {"estimate": float(estimate), "low": float(low), "high": float(high)}
-
-
-def _mistaken_for(shares: np.ndarray, label: int, names: Sequence[str]) -> dict[str, float]:
-    """The classes that are said instead, most often first, with how often."""
-    wrong = shares.copy()
-    wrong[label] = 0
-    order = np.argsort(-wrong, kind="stable")[:CONFUSED]
-    return {names[other]: float(wrong[other]) for other in order.tolist() if wrong[other] > 0}

@@ -20,6 +20,7 @@ from regraft.batches import Features
 from regraft.classifier import Classifier, stack
 from regraft.classwise import Judged
 from regraft.config import build
+from regraft.counts import confusion
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point, ladder
 from regraft.errors import RegraftError
 from regraft.forecast import Forecast, check_target, forecast, with_classes
@@ -136,11 +137,10 @@ def curve_of(
         passes = max(cfg.trainer.max_epochs, math.ceil(MIN_STEPS / batches))
         trainer = build(cfg.trainer, max_epochs=1, **QUIET)
         trainer.fit(model, data.only(torch.as_tensor(subset), passes))
-        probabilities, true = stack(trainer.predict(model, data.val_dataloader()))
-        if not probabilities.isfinite().all():
+        logits, true = stack(trainer.predict(model, data.val_dataloader()))
+        if logits.log_softmax(1).isnan().any():
             return math.nan
-        counts = np.zeros((len(names), len(names)), dtype=int)
-        np.add.at(counts, (true.numpy(), probabilities.argmax(1).numpy()), 1)
+        counts = confusion(true.numpy(), logits.argmax(1).numpy(), len(names))
         judged.append(Judged(len(subset) // len(np.unique(labels)), replicate, counts))
         return judged[-1].acc
 

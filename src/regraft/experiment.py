@@ -159,7 +159,11 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
         images.classes,
         cut=once.cut if computed else None,
         class_weights=balance.of_loss(images.labels("train"), images.num_classes),
-        card={"config": masked(resolved(cfg)), "input": vars(images.input)},
+        card={
+            "run": record.result["id"],
+            "config": masked(resolved(cfg)),
+            "input": vars(images.input),
+        },
     )
     data = computed.data if computed else images
     if computed is None:
@@ -183,8 +187,8 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     with best_weights(trainer, classifier, record) as card:
         judge = devices.judge(cfg, trainer)
         val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
-        record.add(metrics=verdict.metrics("val", *val) | verdict.metrics("test", *test))
-        card["calibration"] = verdict.calibrate(record, build(cfg.calibration), val, test)
+        calibration = verdict.judge(record, build(cfg.calibration), val, test)
+        card["calibration"] = vars(calibration)
     if unjudged:
         log.warning("nothing was validated during the training: best.ckpt has its last weights")
         record.add(best_epoch=None)
@@ -192,7 +196,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     if isinstance(strategy, Collect) and computed:
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
         record.add(forecast=found)
-    outputs.write(record, images, {"val": val, "test": test})
+    outputs.write(record, images, {"val": val, "test": test}, calibration)
 
 
 def describe(weights: Weights | None) -> dict[str, str | None] | None:

@@ -121,7 +121,7 @@ def read_job(folder: Path) -> Job:
     overrides = dict(map(split_override, listed if isinstance(listed, list) else []))
     seed = record.get("seed", whole(overrides.get("seed")))
     seed = seed if type(seed) is int else None  # a job may have failed for what it was given
-    metrics, strategy = table(record, "metrics"), table(record, "strategy")
+    metrics, strategy = metrics_of(record), table(record, "strategy")
     acc = metrics.get("test/acc")
     acc = float(acc) if isinstance(acc, int | float) and math.isfinite(acc) else None
     if not error and (acc is None or seed is None):
@@ -188,6 +188,18 @@ def table(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A part of a record, which a failed job may lack or hold as null."""
     value = record.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def metrics_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a result, by their names of today.
+
+    Before probabilities were calibrated everywhere, `test/ece` was that of the network as it is.
+    """
+    found = dict(table(record, "metrics"))
+    if "test/ece_calibrated" in found and "test/ece_uncalibrated" not in found:
+        found["test/ece_uncalibrated"] = found.get("test/ece")
+        found["test/ece"] = found["test/ece_calibrated"]
+    return found
 
 
 def split_override(text: str) -> tuple[str, str]:

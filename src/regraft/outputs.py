@@ -1,38 +1,42 @@
 """What a finished run leaves behind beside result.json: predictions, pictures, and W&B's copies."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import wandb
 from torch import Tensor
 
+from regraft import logits as kept_logits
 from regraft import mistakes, pictures, predictions
+from regraft.calibration import Calibration
 from regraft.data.images import Images, SplitName
 from regraft.data.readable import listing
 from regraft.data.sources import Source
 from regraft.data.transforms import UnreadableImageError
 from regraft.tracking import Record
 
-Predictions = dict[SplitName, tuple[Tensor, Tensor]]
+Said = dict[SplitName, tuple[Tensor, Tensor]]  # logits (N, num_classes) and labels (N,)
 Seen = Sequence[tuple[mistakes.Mistake, np.ndarray]]  # with pixels uint8 (H, W, 3)
 _log = logging.getLogger(__name__)
 MOST_LINES = 5  # about files that are left out
+ROWS = 1024  # of predictions.csv that are made together
 MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 
 
-def write(record: Record, images: Images, splits: Predictions) -> None:
+def write(record: Record, images: Images, splits: Said, calibration: Calibration) -> None:
     """Write predictions.csv and, outside a sweep, the pictures; tell W&B if the run has one.
 
-    `splits` maps "val" and "test" to probabilities (N, num_classes) and labels (N,).
+    `splits` maps "val" and "test" to logits (N, num_classes) and labels (N,).
     """
     folder = record.job.folder
-    write_predictions(folder / predictions.NAME, images, splits)
+    write_predictions(folder, record.result["id"], images, splits, calibration)
     seen: Seen | None = None
     try:
-        worst = _worst(images, *splits["test"])
+        worst = _worst(images, *splits["test"], calibration)
         seen = [(one, _pixels(images, one.place)) for one in worst]
         mistakes.write(folder / mistakes.FILE, seen)
     except UnreadableImageError as error:  # gone since its features were computed, say
@@ -72,7 +76,7 @@ def _media(
     record: Record,
     images: Images,
     seen: Seen | None,
-    probabilities: Tensor,
+    logits: Tensor,
     labels: Tensor,
 ) -> dict[str, Any]:
     """What W&B shows beside the curves; it draws for itself. None stands for mistakes that cannot
@@ -83,24 +87,42 @@ def _media(
     if len(images.classes) <= MOST_CLASSES:
         media["confusion_matrix"] = wandb.plot.confusion_matrix(
             y_true=labels.tolist(),
-            preds=probabilities.argmax(1).tolist(),
+            preds=logits.argmax(1).tolist(),
             class_names=list(images.classes),
             title="Confusion matrix of the test images",
         )
     return media
 
 
-def write_predictions(path: Path, images: Images, splits: Predictions) -> None:
-    """One row per image: split, name, true and predicted class, a probability per class."""
-    said: dict[str, predictions.Rows] = {
-        name: (images.names[name], y.numpy(), p.numpy()) for name, (p, y) in splits.items()
+def write_predictions(
+    folder: Path, run: str, images: Images, splits: Said, calibration: Calibration
+) -> None:
+    """Write what a run said: calibrated probabilities into predictions.csv, logits beside it.
+
+    `splits` maps their names to logits (N, num_classes) and labels (N,).
+    """
+    given: dict[str, kept_logits.Split] = {
+        name: (logits.numpy(), labels.numpy()) for name, (logits, labels) in splits.items()
     }
-    predictions.write(path, images.classes, said)
+    kept_logits.write(folder / kept_logits.NAME, run, images.classes, given)
+    said: dict[str, predictions.Rows] = {
+        name: (images.names[name], labels.numpy(), _rows(logits, calibration))
+        for name, (logits, labels) in splits.items()
+    }
+    predictions.write(folder / predictions.NAME, images.classes, said)
 
 
-def _worst(images: Images, probabilities: Tensor, labels: Tensor) -> list[mistakes.Mistake]:
-    """The most confident mistakes of (N, num_classes) probabilities against labels (N,)."""
-    confidence, predicted = probabilities.max(1)
+def _rows(logits: Tensor, calibration: Calibration) -> Iterator[np.ndarray]:
+    for part in logits.split(ROWS):
+        yield from calibration.apply(part.numpy())
+
+
+def _worst(
+    images: Images, logits: Tensor, labels: Tensor, calibration: Calibration
+) -> list[mistakes.Mistake]:
+    """The most confident mistakes of (N, num_classes) logits against labels (N,)."""
+    confidence = torch.from_numpy(calibration.confidence(logits.numpy()))
+    predicted = logits.argmax(1)
     wrong = (predicted != labels).nonzero().flatten()
     first = wrong[confidence[wrong].argsort(descending=True, stable=True)][: mistakes.MOST]
     names, classes = images.names["test"], images.classes

@@ -2,7 +2,7 @@
 
 import csv
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ HEAD = ["split", "name", "true", "predicted"]
 UNIT = 1e-6  # as finely as a probability is read: half of it is nothing to choose by
 AHEAD = 0.25  # units that tell which of two was ahead before both were rounded to the same
 
-Rows = tuple[Sequence[str], np.ndarray, np.ndarray]  # names, true classes and probabilities
+Rows = tuple[Sequence[str], np.ndarray, Iterable[np.ndarray]]  # names, true classes, probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +46,18 @@ def write(
 ) -> None:
     """One row per image: split, name, true and predicted class, a probability per class.
 
-    `splits` maps their names to images' names (N,), labels int (N,), probabilities (N, C).
+    `splits` maps their names to images' names (N,), labels int (N,), probabilities (N, C), which
+    may be rows (C,) that are made one after the other.
     """
     with whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(map(in_csv, [*HEAD, *(f"p_{c}" for c in classes)]))
         called = [in_csv(name) for name in classes]
         for split, (names, labels, probabilities) in splits.items():
-            best = probabilities.argmax(1).tolist()
             # Fewer predictions than images are what debug=fast asks for.
-            rows = zip(names, labels.tolist(), best, probabilities.tolist(), strict=False)
-            for name, label, guess, shares in rows:
-                row = [split, in_csv(name), called[label], called[guess]]
-                writer.writerow(row + [f"{share:.6g}" for share in shares])
+            for name, label, shares in zip(names, labels.tolist(), probabilities, strict=False):
+                row = [split, in_csv(name), called[label], called[int(shares.argmax())]]
+                writer.writerow(row + [f"{share:.6g}" for share in shares.tolist()])
 
 
 def read(path: Path) -> tuple[tuple[str, ...], dict[str, Said]]:

@@ -148,12 +148,11 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
     features = features.astype(np.float64)
     u, s, _ = np.linalg.svd(features, full_matrices=False)
     power = s[s > s[0] * 1e-10] ** 2
-    targets = np.eye(labels.max() + 1)[labels]
-    along = (u[:, : len(power)].T @ targets) ** 2
+    # A class's target is 1 for its images and 0 for the others.
+    along = _sums(u[:, : len(power)], labels) ** 2
+    images = np.bincount(labels).tolist()
     return float(
-        np.mean(
-            [_evidence(power, z, y @ y, len(y)) for z, y in zip(along.T, targets.T, strict=True)]
-        )
+        np.mean([_evidence(power, z, n, len(labels)) for z, n in zip(along, images, strict=True)])
     )
 
 
@@ -183,9 +182,16 @@ def hscore(features: np.ndarray, labels: np.ndarray) -> float:
     centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
     covariance, shrinkage = ledoit_wolf(centred, assume_centered=True)
     counts = np.bincount(labels)
-    means = np.stack([centred[labels == c].mean(0) for c in np.flatnonzero(counts)])
-    between = (means * counts[counts > 0, None]).T @ means / len(labels)
+    sums = _sums(centred, labels)
+    between = sums.T @ (sums / np.maximum(counts, 1)[:, None]) / len(labels)
     return float((1 - shrinkage) * np.trace(np.linalg.solve(covariance, between)))
+
+
+def _sums(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The sum of each class's rows (N, D), (C, D)."""
+    sums = np.zeros((labels.max() + 1, rows.shape[1]))
+    np.add.at(sums, labels, rows)
+    return sums
 
 
 def check(features: np.ndarray, labels: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from regraft.classwise import Judged
+from regraft.counts import confusion
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point
 from regraft.errors import RegraftError
 from regraft.escaping import from_csv
@@ -108,11 +109,10 @@ def _judged(counted: Sequence[tuple[int, int, Job]]) -> tuple[list[str], list[Ju
     index = {name: number for number, name in enumerate(names)}
     judged = []
     for n, replicate, pairs in read:
-        counts = np.zeros((len(names), len(names)), dtype=int)
-        for true, said in pairs:
-            if said in index:  # a class without validation images is no mistake that is counted
-                counts[index[true], index[said]] += 1
-        judged.append(Judged(n, replicate, counts))
+        # A class without validation images is no mistake that is counted.
+        known = [(index[true], index[said]) for true, said in pairs if said in index]
+        true, said = np.array(known, dtype=int).reshape(-1, 2).T
+        judged.append(Judged(n, replicate, confusion(true, said, len(names))))
     return names, judged
 
 

@@ -65,7 +65,8 @@ def show_result(console: Console, record: Record) -> None:
     lines |= {
         "accuracy": f"{metrics['test/acc']:.3f} test, {metrics['val/acc']:.3f} val "
         f"(macro F1 {metrics['test/macro_f1']:.3f}, calibration error {metrics['test/ece']:.3f}, "
-        f"{metrics['test/ece_calibrated']:.3f} at temperature {calibration['temperature']:.2f})",
+        f"{metrics['test/ece_uncalibrated']:.3f} without the temperature "
+        f"{calibration['temperature']:.2f} of {calibration['images']:,} validation images)",
         "cost": f"{cost['wall_s']:.1f} s without the program's start, "
         f"of which training {cost['fit_s']:.1f} s; "
         f"{cost['images_forwarded']:,} images forwarded; "

@@ -4,12 +4,11 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from regraft import calibration, predictions
+from regraft import calibration, logits, predictions
 from regraft.calibration import Calibration
 from regraft.errors import RegraftError
 from regraft.model import Trained
 from regraft.paths import shown
-from regraft.predictions import Said
 
 
 def refuse(*, precision: float | None, threshold: float | None) -> None:
@@ -27,7 +26,7 @@ def chosen(
 ) -> Calibration:
     """The stored calibration, with the threshold that is asked for instead of its own.
 
-    A `precision` is reached on the validation images that the run has kept its predictions of.
+    A `precision` is reached on the validation images that the run has kept the logits of.
     Raises RegraftError where it has none, or no threshold reaches it.
     """
     stored = trained.calibration
@@ -36,11 +35,11 @@ def chosen(
         return replace(stored, threshold=threshold, precision=None)
     if precision is None or (precision == stored.precision and stored.threshold is not None):
         return stored
-    val = predicted(trained)["val"]
-    calibrated = stored.apply(val.probabilities)
-    found = calibration.threshold(calibrated.max(1), calibrated.argmax(1) == val.true, precision)
+    given, labels = judged(trained)["val"]
+    right = given.argmax(1) == labels
+    found = calibration.threshold(stored.confidence(given), right, precision)
     if found is None:
-        why = calibration.unreached(precision, len(val.true))
+        why = calibration.unreached(precision, len(labels))
         raise RegraftError(f"--precision {precision:g}: {why}")
     return replace(stored, threshold=found, precision=precision)
 
@@ -49,36 +48,50 @@ def effect(trained: Trained) -> dict[str, dict[str, object]]:
     """How many images are not abstained from, and which share of them is right, by split."""
     known = trained.calibration
     return {
-        split: calibration.kept(known, known.apply(said.probabilities), said.true)
-        for split, said in predicted(trained).items()
+        split: calibration.kept(known, known.confidence(given), given.argmax(1) == labels)
+        for split, (given, labels) in judged(trained).items()
     }
 
 
-def predicted(trained: Trained) -> dict[str, Said]:
-    """What the network's run said of its validation and test images.
+def judged(trained: Trained) -> dict[str, logits.Split]:
+    """What the network's run gave for its validation and test images.
 
     Raises RegraftError if that is not known: of an exported folder, of other checkpoints than the
-    judged one, and where the file is gone, damaged or of another network.
+    judged one, and where the file is gone, damaged or of another run.
     """
-    path = _file_of(trained)
-    classes, splits = predictions.read(path)
-    if classes != trained.classes or "val" not in splits or not _is_of(trained, splits["val"]):
+    run = trained.card.get("run")
+    if run is None:
+        return _of_before(trained)
+    found = logits.read(path := _beside(trained, logits.NAME))
+    if (found.run, found.classes) != (run, trained.classes) or "val" not in found.splits:
         raise RegraftError(f"{shown(path)} is of another run than the network")
-    return splits
+    return found.splits
 
 
-def _is_of(trained: Trained, val: Said) -> bool:
-    """Whether the network's temperature is the one that was fitted on these images."""
-    fitted = calibration.temperature(val.probabilities, val.true)
-    return math.isclose(fitted, trained.calibration.temperature, rel_tol=1e-3)
+def _of_before(trained: Trained) -> dict[str, logits.Split]:
+    """The same of a run that did not keep its logits: its predictions.csv, which is not calibrated.
+
+    It is the network's if its temperature is the one that fits best.
+    """
+    classes, splits = predictions.read(path := _beside(trained, predictions.NAME))
+    given = {
+        split: (calibration.logits_of(said.probabilities), said.true)
+        for split, said in splits.items()
+    }
+    fitted = calibration.best_temperature(*given["val"]) if "val" in given else math.nan
+    same = math.isclose(fitted, trained.calibration.temperature, rel_tol=1e-3)
+    if classes != trained.classes or not same:
+        raise RegraftError(f"{shown(path)} is of another run than the network")
+    return given
 
 
-def _file_of(trained: Trained) -> Path:
-    judged = trained.card.get("calibration") and "format" not in trained.card  # not exported
-    for folder in trained.source.absolute().parents[:2] if judged else ():
-        if (path := folder / predictions.NAME).is_file():
+def _beside(trained: Trained, name: str) -> Path:
+    """The file of this name in the folder of the run that the network was judged in."""
+    known = trained.card.get("calibration") and "format" not in trained.card  # not exported
+    for folder in trained.source.absolute().parents[:2] if known else ():
+        if (path := folder / name).is_file():
             return path
     raise RegraftError(
-        f"--precision needs a finished run with its {predictions.NAME}, and "
-        f"{shown(trained.source)} has none; leave --precision out"
+        f"--precision needs a finished run with its {name}, and {shown(trained.source)} has none; "
+        "leave --precision out"
     )

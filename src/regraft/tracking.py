@@ -6,6 +6,7 @@ import math
 import platform
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from regraft.provenance import options_of, words_of
 log = logging.getLogger(__name__)
 
 # What a run goes on by, also when the disk has no room for more.
-LEFT = ("checkpoint", "best_epoch", "wandb", "halved", "lr_range", "resumed", "overrides")
+LEFT = ("id", "checkpoint", "best_epoch", "wandb", "halved", "lr_range", "resumed", "overrides")
 PACKAGES = ("torch", "torchvision", "timm", "pytorch-lightning", "hydra-core", "wandb")
 
 
@@ -182,6 +183,7 @@ def recording(cfg: DictConfig) -> Iterator[Record]:
     with held(job.folder):
         earlier = look(job.folder, cfg)
         record = Record(job, cfg, blank_result(job, cfg), earlier)
+        record.add(id=earlier.get("id") or new_id())
         record.add(resumed=earlier.get("resumed", 0) + 1 if earlier else 0)
         if earlier:
             record.add(cost=record.spent(), lr_range=earlier.get("lr_range"))
@@ -259,6 +261,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
     return {
         "status": "running",
         "error": None,
+        "id": None,
         "choices": job.choices,
         "overrides": list(job.overrides),
         "sources": job.sources,
@@ -289,6 +292,11 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "machine": {},
         "git": git(),
     }
+
+
+def new_id() -> str:
+    """What tells a run from all others, wherever its files are moved to."""
+    return uuid.uuid4().hex
 
 
 def versions() -> dict[str, str]:

@@ -3,66 +3,79 @@
 import logging
 from typing import Any
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from regraft import calibration
+from regraft.calibration import Calibration
+from regraft.counts import by_class
 from regraft.errors import RegraftError
 from regraft.tracking import Record
 
 log = logging.getLogger(__name__)
+Said = tuple[Tensor, Tensor]  # logits (N, num_classes) of a split's images, and labels (N,)
+Judged = tuple[Calibration, dict[str, Any], dict[str, float]]  # see `judged`
+_ROWS = 1024
 
 
-def metrics(split: str, probabilities: Tensor, labels: Tensor) -> dict[str, float]:
-    """Top-1 accuracy, loss, macro F1 and expected calibration error (15 bins; Guo et al. 2017).
+def metrics(split: str, said: Said, known: Calibration) -> dict[str, float]:
+    """Top-1 accuracy, loss, macro F1, calibration error (15 bins; Guo et al. 2017) and balanced
+    accuracy.
 
-    Probabilities are (N, num_classes), labels (N,).
+    The loss is that of the logits as they are, as in training; the error is that of calibrated
+    probabilities.
     """
-    if not probabilities.isfinite().all():
+    logits, labels = said
+    predicted = logits.argmax(1)
+    counted = by_class(labels.numpy(), predicted.numpy(), logits.shape[1])
+    right = (predicted == labels).numpy()
+    values = {
+        "acc": counted.acc,
+        "loss": loss(logits, labels),
+        "macro_f1": counted.macro_f1,
+        # Not torchmetrics', which puts a confidence of exactly 1 into a bin of its own.
+        "ece": calibration.error(calibration.bins(known.confidence(logits.numpy()), right)),
+        "balanced_acc": counted.balanced_acc,
+    }
+    return {f"{split}/{name}": round(value, 6) for name, value in values.items()}
+
+
+def loss(logits: Tensor, labels: Tensor) -> float:
+    """The mean cross-entropy; not of probabilities, which are rounded to 0 and 1."""
+    parts = zip(logits.split(_ROWS), labels.split(_ROWS), strict=True)
+    total = sum(float(F.cross_entropy(z, y, reduction="sum").double()) for z, y in parts)
+    return total / len(labels)
+
+
+def judged(precision: float | None, val: Said, test: Said) -> Judged:
+    """The calibration that fits `val`, and the report and the metrics that result.json has.
+
+    Raises RegraftError for logits that are no numbers.
+    """
+    for split, (logits, _) in (("val", val), ("test", test)):
+        _refuse_nan(split, logits)
+    arrays = [(logits.numpy(), labels.numpy()) for logits, labels in (val, test)]
+    found = calibration.fit(*arrays[0], precision)
+    told = calibration.report(found, *arrays)
+    measured = metrics("val", val, found) | metrics("test", test, found)
+    # In earlier runs `test/ece` was that of the network as it is: the first of these is the same.
+    before, after = (round(calibration.error(told[name]), 6) for name in ("before", "after"))
+    return found, told, measured | {"test/ece_calibrated": after, "test/ece_uncalibrated": before}
+
+
+def _refuse_nan(split: str, logits: Tensor) -> None:
+    if any(part.logsumexp(1).isnan().any() for part in logits.split(_ROWS)):
         raise RegraftError(
             f"what the network says of {split} images is no number (NaN): the training diverged; "
             "lower optimizer.lr"
         )
-    classes = probabilities.shape[1]
-    correct = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
-    values: dict[str, Tensor | float] = {
-        "acc": multiclass_accuracy(probabilities, labels, classes, average="micro"),
-        "loss": -correct.log().mean(),
-        "macro_f1": multiclass_f1_score(probabilities, labels, classes, average="macro"),
-        # Not torchmetrics', which puts a confidence of exactly 1 into a bin of its own.
-        "ece": calibration.error(calibration.bins(probabilities.numpy(), labels.numpy())),
-    }
-    return {f"{split}/{name}": round(float(value), 6) for name, value in values.items()}
 
 
-def calibrated(
-    precision: float | None, val: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
-) -> tuple[calibration.Calibration, dict[str, Any], dict[str, float]]:
-    """The calibration that fits `val`, and the report and the metrics that result.json has of it.
-
-    Each split is probabilities (N, num_classes) and labels (N,).
-    """
-    arrays = [(probabilities.numpy(), labels.numpy()) for probabilities, labels in (val, test)]
-    found = calibration.fit(*arrays[0], precision)
-    told = calibration.report(found, *arrays)
-    return found, told, {"test/ece_calibrated": round(calibration.error(told["after"]), 6)}
-
-
-def calibrate(
-    record: Record,
-    wanted: calibration.Wanted,
-    val: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
-) -> dict[str, float | None]:
-    """Fit the calibration on `val`, record what it does to `test`, and return it to be kept.
-
-    Each is probabilities (N, num_classes) and labels (N,).
-    """
-    found, told, measured = calibrated(wanted.precision, val, test)
-    record.add(calibration=told)
-    record.add(metrics=measured)
+def judge(record: Record, wanted: calibration.Wanted, val: Said, test: Said) -> Calibration:
+    """Fit the calibration on `val`, record it and how good the network is, and return it."""
+    found, told, measured = judged(wanted.precision, val, test)
+    record.add(metrics=measured, calibration=told)
     if found.precision is not None and found.threshold is None:
         why = calibration.unreached(found.precision, len(val[1]))
         log.warning("calibration.precision=%s: %s; none is set", found.precision, why)
-    return vars(found)
+    return found

@@ -202,6 +202,31 @@ def test_the_training_loss_of_an_epoch_counts_every_image_once(tmp_path):
     assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(expected)
 
 
+def test_the_training_loss_of_an_epoch_that_ends_early_is_its_own(tmp_path):
+    """Not what the epoch before it had, which is what Lightning still holds."""
+    model, seen, logged = classifier("resnet", POLICIES["all"]), [], []
+    update = model.train_loss.update
+
+    def remember(losses):
+        seen.append((model.current_epoch, float(losses[0])))
+        update(losses)
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            logged.append(float(trainer.callback_metrics["train/loss"]))
+
+    model.train_loss.update = remember
+    fit(model, tmp_path, callbacks=[Watch()], max_steps=5)  # of batches of four, 3 in an epoch
+    means = [sum(x for e, x in seen if e == epoch) / n for epoch, n in ((0, 3), (1, 2))]
+    assert logged == pytest.approx(means)
+
+
+def test_a_second_training_of_the_same_network_logs_its_first_epoch_too(tmp_path):
+    model = classifier("resnet", POLICIES["all"])
+    first, second = (fit(model, tmp_path, epochs=1).callback_metrics for _ in range(2))
+    assert second["train/loss"] != first["train/loss"]
+
+
 def test_class_weights_weigh_the_loss_in_training_only_and_are_not_in_checkpoints(tmp_path):
     model = classifier("resnet", POLICIES["all"])
     model.class_weights = torch.tensor([0.0, 0.0, 1.0])

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -11,6 +12,7 @@ from PIL import Image
 from runs import TINY, filled, stripes
 
 import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
+from regraft import calibration, logits, predictions
 
 # tests/cli/test_job.py types the same words, and compares.
 DIGITS = ("data.per_class=20", "trainer.max_epochs=4", "tags=[mine]")
@@ -26,7 +28,7 @@ def finished(finished_run):
 def test_everything_that_is_promised_is_there(finished):
     names = (
         ".hydra config.yaml plan.txt result.json metrics.csv checkpoints/best.ckpt "
-        "checkpoints/last.ckpt predictions.csv confusion_matrix.png curves.png "
+        "checkpoints/last.ckpt predictions.csv logits.safetensors confusion_matrix.png curves.png "
         "reliability.png wandb train.log"
     )
     for name in names.split():
@@ -73,6 +75,32 @@ def test_the_metrics_follow_from_the_predictions(finished):
         shares = [sum(float(row[f"p_{c}"]) for c in range(10)) for row in part]
         assert all(total == pytest.approx(1, abs=1e-4) for total in shares)
     assert len({row["name"] for row in table}) == len(table)
+
+
+def test_the_loss_is_that_of_the_epoch_that_was_judged(finished):
+    losses = {int(row["epoch"]): float(row["val/loss"]) for row in finished.rows("metrics.csv")}
+    best = losses[finished.result["best_epoch"]]
+    assert finished.result["metrics"]["val/loss"] == pytest.approx(best, abs=1e-4)
+
+
+def test_calibration_error_and_picture_are_those_of_the_probabilities_that_are_kept(finished):
+    test = predictions.read(finished.folder / predictions.NAME)[1]["test"]
+    diagram = calibration.bins(test.probabilities.max(1), test.true == test.predicted)
+    assert finished.result["metrics"]["test/ece"] == pytest.approx(
+        calibration.error(diagram), abs=1e-4
+    )
+    kept = finished.result["calibration"]
+    assert [images for images, *_ in kept["after"]] == [images for images, *_ in diagram]
+    assert kept["images"] == 179
+    given = logits.read(finished.folder / logits.NAME)
+    shares = calibration.Calibration(kept["temperature"]).apply(given.splits["test"][0])
+    assert np.abs(shares - test.probabilities).max() < 1e-6
+
+
+def test_checkpoint_logits_and_result_name_the_same_run(finished):
+    stored = torch.load(finished.folder / "checkpoints/best.ckpt", weights_only=True)["regraft"]
+    named = {stored["run"], logits.read(finished.folder / logits.NAME).run, finished.result["id"]}
+    assert len(named) == 1 and None not in named
 
 
 def test_the_history_has_a_row_for_each_epoch_and_its_best_was_kept(finished):

@@ -12,7 +12,7 @@ import shared
 import torch
 from torch import nn
 
-from regraft.calibration import temperature
+from regraft.calibration import best_temperature, logits_of
 from regraft.embedded import default_cfgs
 from regraft.escaping import in_csv
 from regraft.export.export import export
@@ -106,8 +106,9 @@ def lively(network: Network) -> Network:
 def write_predictions(
     folder: Path, classes: tuple[str, ...], images: int, true: int = 0
 ) -> np.ndarray:
-    """predictions.csv with so many images in val and in test, whose probabilities (2, N, K) favour
-    the first class, and which are all of the class `true`; and their temperature."""
+    """predictions.csv of a run of before, with so many images in val and in test, whose
+    probabilities (2, N, K) favour the first class, and which are all of the class `true`; and their
+    temperature."""
     draws = np.random.default_rng(0).dirichlet([2.0] + [1.0] * (len(classes) - 1), (2, images))
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -120,7 +121,7 @@ def write_predictions(
                 writer.writerow([split, f"{number}.png", *names, *shares])
     path = folder / "checkpoints" / "best.ckpt"
     checkpoint = torch.load(path, weights_only=True)
-    fitted = temperature(draws[0], np.full(images, true))
+    fitted = best_temperature(logits_of(draws[0]), np.full(images, true))
     checkpoint["regraft"]["calibration"]["temperature"] = fitted
     torch.save(checkpoint, path)
     return draws

@@ -33,7 +33,7 @@ def network_of(config, classes):
     return network
 
 
-def run(folder, *, classes=("ant", "bee", "cat"), calibration=None, seed=0, **config):
+def run(folder, *, classes=("ant", "bee", "cat"), calibration=None, id=None, seed=0, **config):
     """A run's folder with the checkpoint of an untrained network, and the network.
 
     By default `fractal_resnet` and a linear head; `config` has other options by group.
@@ -47,6 +47,8 @@ def run(folder, *, classes=("ant", "bee", "cat"), calibration=None, seed=0, **co
     network = network_of(config, len(classes))
     card = {"config": config, "classes": list(classes), "input": vars(network.backbone.input)}
     card["calibration"] = calibration or {"temperature": 1.0, "threshold": None, "precision": None}
+    if id is not None:
+        card["run"] = id
     path = folder / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True)
     torch.save({"regraft": card, "state_dict": network.state_dict()}, path)

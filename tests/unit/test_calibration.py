@@ -17,32 +17,35 @@ def drawn(scale: float, images: int = 4000, classes: int = 4):
     logits = rng.normal(size=(images, classes)) * 2
     true = softmax(logits, axis=1)
     labels = np.array([rng.choice(classes, p=row) for row in true])
-    return softmax(scale * logits, axis=1).astype(np.float32), labels
+    return (scale * logits).astype(np.float32), labels
+
+
+def diagram(known, logits, labels):
+    return calibration.bins(known.confidence(logits), logits.argmax(1) == labels)
 
 
 def test_the_error_is_of_fifteen_bins():
     """0.61 and 0.69 are in two bins of fifteen; in one of ten, their errors would cancel out."""
-    probabilities = np.array([[0.61, 0.39]] * 100 + [[0.69, 0.31]] * 100)
-    labels = np.array([0] * 71 + [1] * 29 + [0] * 59 + [1] * 41)
-    found = calibration.bins(probabilities, labels)
+    right = np.array([True] * 71 + [False] * 29 + [True] * 59 + [False] * 41)
+    found = calibration.bins(np.repeat([0.61, 0.69], 100), right)
     assert [images for images, *_ in found if images] == [100, 100]
     assert calibration.error(found) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_what_made_the_network_too_sure(scale):
-    probabilities, labels = drawn(scale)
-    assert calibration.temperature(probabilities, labels) == pytest.approx(scale, rel=0.06)
+    assert calibration.temperature(*drawn(scale)) == pytest.approx(scale, rel=0.06)
 
 
 def test_the_temperature_lowers_the_error_and_changes_no_prediction():
-    probabilities, labels = drawn(3.0)
-    fitted = calibration.fit(probabilities, labels, None)
-    calibrated = fitted.apply(probabilities)
+    logits, labels = drawn(3.0)
+    fitted = calibration.fit(logits, labels, None)
+    calibrated = fitted.apply(logits)
     assert np.allclose(calibrated.sum(1), 1)
-    assert (calibrated.argmax(1) == probabilities.argmax(1)).all()
+    assert np.allclose(calibrated.max(1), fitted.confidence(logits))
+    assert (calibrated.argmax(1) == logits.argmax(1)).all()
     before, after = (
-        calibration.error(calibration.bins(p, labels)) for p in (probabilities, calibrated)
+        calibration.error(diagram(known, logits, labels)) for known in (Calibration(1.0), fitted)
     )
     assert after < 0.03 < before
     assert fitted.threshold is None
@@ -50,17 +53,29 @@ def test_the_temperature_lowers_the_error_and_changes_no_prediction():
 
 def test_without_a_mistake_nobody_is_made_infinitely_sure():
     labels = np.arange(20) % 2
-    probabilities = np.where(np.eye(2)[labels] > 0, 0.8, 0.2)
-    fitted = calibration.fit(probabilities, labels, None)
+    logits = np.log(np.where(np.eye(2)[labels] > 0, 0.8, 0.2))
+    fitted = calibration.fit(logits, labels, None)
     # 21 of 22 is what twenty answers of twenty say.
-    assert fitted.apply(probabilities).max() == pytest.approx(21 / 22, abs=0.01)
+    assert fitted.apply(logits).max() == pytest.approx(21 / 22, abs=0.01)
 
 
-def test_probabilities_of_zero_and_one_are_taken():
-    probabilities = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
-    fitted = calibration.fit(probabilities, np.array([0, 1, 1]), 0.5)
-    assert np.isfinite(fitted.apply(probabilities)).all()
+@pytest.mark.parametrize("never", [-300.0, -np.inf])
+def test_logits_that_are_far_apart_are_taken(never):
+    """Of a head that rules a class out, or of probabilities that a float32 has rounded to 0."""
+    logits = np.array([[0.0, never], [0.0, never], [never, 0.0]] * 20, np.float32)
+    fitted = calibration.fit(logits, np.array([0, 1, 1] * 20), 0.5)
+    assert np.isfinite(fitted.apply(logits)).all()
     assert fitted.temperature > 10  # sure and wrong
+    assert np.isfinite(calibration.logits_of(np.array([[1.0, 0.0]], np.float32))).all()
+
+
+def test_the_temperature_does_not_depend_on_how_many_are_looked_at_together(monkeypatch):
+    logits, labels = drawn(3.0, images=300)
+    whole = calibration.fit(logits, labels, 0.9)
+    monkeypatch.setattr(calibration, "_PART", 40)
+    parts = calibration.fit(logits, labels, 0.9)
+    assert parts.temperature == pytest.approx(whole.temperature, rel=1e-6)
+    assert parts.threshold == pytest.approx(whole.threshold, rel=1e-6)
 
 
 @settings(deadline=None)
@@ -95,33 +110,35 @@ def test_what_is_promised_is_kept_in_nine_of_ten_networks():
 
 def test_who_abstains_and_what_is_left():
     fitted = Calibration(1.0, threshold=0.7, precision=0.9)
-    calibrated = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]])
-    assert fitted.abstains(calibrated).tolist() == [False, True, False]
-    left = calibration.kept(fitted, calibrated, np.array([0, 0, 0]))
+    sure, right = np.array([0.9, 0.6, 0.7]), np.array([True, True, False])
+    assert fitted.abstains(sure).tolist() == [False, True, False]
+    left = calibration.kept(fitted, sure, right)
     assert left == {"images": 2, "coverage": pytest.approx(2 / 3, abs=1e-6), "precision": 0.5}
     nobody = Calibration(1.0, threshold=0.99, precision=0.9)
-    assert calibration.kept(nobody, calibrated, np.array([0, 0, 0]))["precision"] is None
-    assert not Calibration(1.0).abstains(calibrated).any()
+    assert calibration.kept(nobody, sure, right)["precision"] is None
+    assert not Calibration(1.0).abstains(sure).any()
 
 
 def test_the_error_is_that_of_torchmetrics():
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    probabilities, labels = drawn(2.0, images=500)
+    logits, labels = drawn(2.0, images=500)
+    probabilities = torch.from_numpy(softmax(logits, axis=1))
     theirs = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.from_numpy(labels), 4, n_bins=calibration.BINS
+        probabilities, torch.from_numpy(labels), 4, n_bins=calibration.BINS
     )
-    ours = calibration.error(calibration.bins(probabilities, labels))
+    ours = calibration.error(diagram(Calibration(1.0), logits, labels))
     assert ours == pytest.approx(float(theirs), abs=1e-5)
 
 
 def test_the_report_says_what_the_threshold_does_on_both_splits():
-    probabilities, labels = drawn(3.0)
-    val, test = (probabilities[:2000], labels[:2000]), (probabilities[2000:], labels[2000:])
+    logits, labels = drawn(3.0)
+    val, test = (logits[:2000], labels[:2000]), (logits[2000:], labels[2000:])
     fitted = calibration.fit(*val, 0.9)
     told = calibration.report(fitted, val, test)
     assert told["threshold"] == fitted.threshold and told["precision"] == 0.9
+    assert told["images"] == 2000  # on which it stands
     assert told["val"]["precision"] >= 0.9
     assert 0.9 < told["test"]["precision"] < 0.95
     assert 0 < told["test"]["coverage"] < 1

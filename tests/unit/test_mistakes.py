@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from regraft import mistakes, outputs, pictures
+from regraft.calibration import Calibration
 from regraft.data.transforms import UnreadableImageError
 
 
@@ -65,11 +66,11 @@ def test_each_mistake_is_decoded_once_and_wandb_gets_the_rest_without_them(
     images = SimpleNamespace(classes=("a", "b"), names=names, datasets={"test": test})
     record = SimpleNamespace(
         job=SimpleNamespace(folder=tmp_path, sweep=None),
-        result={"plan": [{"stage": "stem"}]},
+        result={"id": "a", "plan": [{"stage": "stem"}]},
         tell=lambda something: something(SimpleNamespace(log=logged.update)),
     )
     split = torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([1, 0])
-    outputs.write(record, images, {"val": split, "test": split})
+    outputs.write(record, images, {"val": split, "test": split}, Calibration(1.0))
     assert test.decoded == ([] if gone else [0])
     assert (tmp_path / mistakes.FILE).is_file() is not gone
     assert ("test/confident_mistakes" in logged) is not gone
@@ -79,12 +80,12 @@ def test_each_mistake_is_decoded_once_and_wandb_gets_the_rest_without_them(
 def test_kept_are_those_that_the_model_was_most_sure_of_and_wrong_about(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "draw", lambda *_: None)
     sure = torch.rand(60, generator=torch.Generator().manual_seed(0)) / 2 + 0.5
-    split = torch.stack([sure, 1 - sure], 1), torch.arange(60) % 2
+    split = torch.stack([sure, 1 - sure], 1).log(), torch.arange(60) % 2
     names = {name: [f"{name}{number}" for number in range(60)] for name in ("val", "test")}
     images = SimpleNamespace(classes=("a", "b"), names=names, datasets={"test": Decoder(False)})
     job = SimpleNamespace(folder=tmp_path, sweep=None)
-    record = SimpleNamespace(job=job, result={}, tell=lambda something: None)
-    outputs.write(record, images, {"val": split, "test": split})
+    record = SimpleNamespace(job=job, result={"id": "a"}, tell=lambda something: None)
+    outputs.write(record, images, {"val": split, "test": split}, Calibration(1.0))
     kept = mistakes.read(tmp_path / mistakes.FILE)
     wrong = {f"test{number}": float(sure[number]) for number in range(1, 60, 2)}
     surest = sorted(wrong, key=lambda name: -wrong[name])[: mistakes.MOST]

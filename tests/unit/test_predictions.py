@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from regraft import outputs, predictions
+from regraft import logits, outputs, predictions
+from regraft.calibration import Calibration
 from regraft.errors import RegraftError
 
 HOSTILE = ("=1+1", "a,b", 'say "x"', "line\nbreak", "\x1b[31mred", "p_", "-", "ü\udcff", "back\\n")
@@ -79,9 +80,29 @@ def test_each_image_keeps_its_own_name_in_whatever_order_the_images_come(tmp_pat
     """As with data.fold, where the test images are not in the order of their names."""
     images = SimpleNamespace(classes=("cat", "dog"), names={"test": ("b.png", "c.png", "a.png")})
     shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    outputs.write_predictions(
-        tmp_path / predictions.NAME, images, {"test": (shares, torch.tensor([0, 1, 1]))}
-    )
+    said = {"test": (shares.log(), torch.tensor([0, 1, 1]))}
+    outputs.write_predictions(tmp_path, "a", images, said, Calibration(1.0))
     with (tmp_path / predictions.NAME).open(newline="") as file:
         rows = [(row["name"], row["true"], float(row["p_cat"])) for row in csv.DictReader(file)]
     assert rows == [("b.png", "cat", 0.9), ("c.png", "dog", 0.2), ("a.png", "dog", 0.6)]
+
+
+def test_probabilities_are_calibrated_and_the_logits_beside_them_are_as_they_came(tmp_path):
+    images = SimpleNamespace(classes=("cat", "dog"), names={"val": ("a",), "test": ("b", "c")})
+    given = torch.tensor([[2.0, -2.0], [0.5, 1.5]]), torch.tensor([0, 1])
+    said = {"val": (given[0][:1], given[1][:1]), "test": given}
+    outputs.write_predictions(tmp_path, "run 1", images, said, Calibration(4.0))
+    test = predictions.read(tmp_path / predictions.NAME)[1]["test"]
+    assert test.probabilities == pytest.approx((given[0] / 4).softmax(1).numpy(), abs=1e-6)
+    kept = logits.read(tmp_path / logits.NAME)
+    assert (kept.run, kept.classes) == ("run 1", ("cat", "dog"))
+    assert list(kept.splits) == ["val", "test"]
+    assert kept.splits["test"][0].tolist() == given[0].tolist()
+    assert kept.splits["test"][1].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("bytes_", [b"", b"{}", b"\0" * 64])
+def test_damaged_logits_are_one_line(bytes_, tmp_path):
+    (tmp_path / logits.NAME).write_bytes(bytes_)
+    with pytest.raises(RegraftError, match="logits.safetensors is damaged: "):
+        logits.read(tmp_path / logits.NAME)

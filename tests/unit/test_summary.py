@@ -25,8 +25,8 @@ RESULT = {
         "test/acc": 0.9,
         "val/acc": 0.8,
         "test/macro_f1": 0.7,
-        "test/ece": 0.1,
-        "test/ece_calibrated": 0.05,
+        "test/ece": 0.05,
+        "test/ece_uncalibrated": 0.1,
     },
     "cost": {
         "wall_s": 4.0,
@@ -39,7 +39,7 @@ RESULT = {
     "strategy": {"name": "finetune"},
     "forecast": None,
     "scores": None,
-    "calibration": {"temperature": 1.25, "threshold": None},
+    "calibration": {"temperature": 1.25, "threshold": None, "images": 1234},
 }
 
 
@@ -78,10 +78,11 @@ def test_in_a_sweep_a_result_begins_with_its_job(sweep, first, tmp_path, console
 
 def test_the_calibration_is_told_and_the_threshold_if_there_is_one(tmp_path, console):
     show_result(console, record(tmp_path / "7"))
-    assert "0.100, 0.050 at temperature 1.25" in " ".join(console.file.getvalue().split())
+    said = "calibration error 0.050, 0.100 without the temperature 1.25 of 1,234 validation images"
+    assert said in " ".join(console.file.getvalue().split())
     assert "threshold" not in console.file.getvalue()
     test = {"images": 9, "coverage": 0.9, "precision": 0.99}
-    found = {"temperature": 1.25, "threshold": 0.6, "precision": 0.98, "test": test}
+    found = {"temperature": 1.25, "threshold": 0.6, "precision": 0.98, "images": 9, "test": test}
     show_result(console, record(tmp_path / "8", calibration=found))
     said = "0.600 for a precision of 0.98: above are 90.0% of the test images, of which 99.0% are"
     assert said in console.file.getvalue()

@@ -163,7 +163,8 @@ def interval(acc: float, labels: np.ndarray) -> tuple[float, float]:
 
 def ece(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The expected calibration error of probabilities (N, C)."""
-    return calibration.error(calibration.bins(probabilities, labels))
+    right = probabilities.argmax(1) == labels
+    return calibration.error(calibration.bins(probabilities.max(1), right))
 
 
 def alone(members: Members, run: Member, split: str) -> Score:

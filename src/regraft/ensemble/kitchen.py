@@ -4,25 +4,28 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor, nn
 
-from regraft import outputs, predictions, rebuild, tracking, trained, verdict
+from regraft import outputs, rebuild, tracking, trained, verdict
 from regraft.advice.measure import device_of
+from regraft.calibration import Calibration
 from regraft.checkpoint_io import save
+from regraft.classifier import stack
 from regraft.config import build
 from regraft.data.images import Images, SplitName
 from regraft.earlier import CONFIG, RESULT
 from regraft.ensemble.choose import Combination
-from regraft.ensemble.combine import score
+from regraft.ensemble.combine import Score, score
 from regraft.ensemble.members import Member, Members
 from regraft.ensemble.soup import (
     Soup,
@@ -62,18 +65,14 @@ class Kitchen:
         self.network.load_state_dict(state)
         if moved := moved_statistics(self.first, state):
             self.renew(moved)
-        probabilities, labels = self.say("val")
-        acc = float((probabilities.argmax(1) == labels).double().mean())
+        logits, labels = self.say("val")
+        acc = float((logits.argmax(1) == labels).double().mean())
         return acc, {name: t.clone().cpu() for name, t in self.network.state_dict().items()}
 
     def say(self, split: SplitName) -> tuple[Tensor, Tensor]:
-        """Probabilities (N, num_classes) and labels (N,) of a split's images."""
-        parts = [
-            (self.network(x).float().softmax(1).cpu(), y)
-            for x, y in self._batches(split, shuffle=False)
-        ]
-        probabilities, labels = zip(*parts, strict=True)
-        return torch.cat(probabilities), torch.cat(labels)
+        """Logits (N, num_classes) and labels (N,) of a split's images."""
+        batches = self._batches(split, shuffle=False)
+        return stack([(self.network(x).float().cpu(), y) for x, y in batches])
 
     def renew(self, names: Sequence[str]) -> None:
         """Compute the statistics of these BatchNorms on the training images, as they are."""
@@ -121,11 +120,12 @@ def serve(members: Members, home: Path, console: Console) -> Served:
     kitchen.images.keep_decoded(build(cfg.features).store, partial(watched, console))
     soup = greedy(_states(runs, kitchen.first, console), kitchen.judge)
     kitchen.network.load_state_dict(soup.state)
-    said: outputs.Predictions = {"val": kitchen.say("val"), "test": kitchen.say("test")}
+    said: outputs.Said = {"val": kitchen.say("val"), "test": kitchen.say("test")}
+    judged = verdict.judged(best.calibration.precision, said["val"], said["test"])
     folder = None
     if len(soup.ingredients) > 1:
-        folder = write(soup, runs, best, said, kitchen.images, home / FOLDER)
-    return Served(_combination(soup, members, kitchen.images, said), folder)
+        folder = write(soup, runs, best, said, judged, kitchen.images, home / FOLDER)
+    return Served(_combination(soup, members, kitchen.images, said, judged[0]), folder)
 
 
 def refuse_another_run(folder: Path) -> None:
@@ -170,17 +170,18 @@ def _states(runs: Sequence[Member], first: State, console: Console) -> Iterator[
 
 
 def _combination(
-    soup: Soup, members: Members, images: Images, said: Mapping[Any, tuple[Tensor, Tensor]]
+    soup: Soup, members: Members, images: Images, said: outputs.Said, calibration: Calibration
 ) -> Combination:
     """The soup beside the combinations: images and classes in the order of the members'."""
     weights = torch.zeros(len(members.runs))
     weights[list(soup.ingredients)] = 1
     order = [images.classes.index(name) for name in members.classes]
-    mixed, scores = {}, {}
-    for split, (probabilities, labels) in said.items():
+    mixed: dict[str, np.ndarray] = {}
+    scores: dict[str, Score] = {}
+    for split, (logits, labels) in said.items():
         names = images.names[split]
         rows = sorted(range(len(labels)), key=lambda r: (names[r], order.index(int(labels[r]))))
-        mixed[split] = probabilities[rows][:, order].double().numpy()
+        mixed[split] = calibration.apply(logits[rows][:, order].numpy())
         scores[split] = score(mixed[split], members.labels[split])
     return Combination(FOLDER, weights.numpy(), mixed, scores)
 
@@ -189,22 +190,20 @@ def write(
     soup: Soup,
     runs: Sequence[Member],
     best: trained.Trained,
-    said: outputs.Predictions,
+    said: outputs.Said,
+    judged: verdict.Judged,
     images: Images,
     folder: Path,
 ) -> Path:
     """Write the soup as the folder of a run, whole, in place of an earlier one."""
     used = [runs[number] for number in soup.ingredients]
+    calibration, told, metrics = judged
     card: dict[str, Any] = {**best.card, FOLDER: [run.label for run in used]}
-    precision = best.calibration.precision
-    found, told, calibrated = verdict.calibrated(precision, said["val"], said["test"])
-    card["calibration"] = vars(found)
+    card |= {"run": tracking.new_id(), "calibration": vars(calibration)}
     record, _ = load_result(runs[0].job.folder / RESULT)
-    metrics = {
-        k: v for split, pair in said.items() for k, v in verdict.metrics(split, *pair).items()
-    }
     result = record | {
-        "metrics": metrics | calibrated,
+        "id": card["run"],
+        "metrics": metrics,
         "calibration": told,
         "checkpoint": trained.BEST,
         "cost": _cost(used),
@@ -220,7 +219,7 @@ def write(
             save(kept | {"state_dict": soup.state, "regraft": card}, unfinished / trained.BEST)
             config = (runs[0].job.folder / CONFIG).read_bytes()
             write_whole(unfinished / CONFIG, config)
-            outputs.write_predictions(unfinished / predictions.NAME, images, said)
+            outputs.write_predictions(unfinished, card["run"], images, said, calibration)
             text = json.dumps(result, indent=2, default=str) + "\n"
             write_whole(unfinished / RESULT, text.encode())
     except OSError as error:

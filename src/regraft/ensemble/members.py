@@ -1,16 +1,17 @@
 """Which runs can be combined: finished ones that judged the same images of the same classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from regraft import predictions
+from regraft.calibration import Calibration, logits_of
 from regraft.ensemble.combine import Score, score
 from regraft.errors import RegraftError
 from regraft.escaping import printable
-from regraft.jobs import Job, is_job, read_job, read_jobs, swept
+from regraft.jobs import Job, is_job, load_result, read_job, read_jobs, swept, table
 from regraft.paths import shown
 from regraft.predictions import Said
 from regraft.selection import select
@@ -76,9 +77,9 @@ def gather(folders: Sequence[Path], where: Mapping[str, str]) -> Members:
     first, reference = finished[0], _read(finished[0])
     runs = []
     for job in finished:
-        table = reference if job is first else _read(job)
-        _refuse_others(first, reference, job, table, keys)
-        said = {split: one.units().astype(np.float32) for split, one in table.splits.items()}
+        one = reference if job is first else _read(job)
+        _refuse_others(first, reference, job, one, keys)
+        said = {split: of.units().astype(np.float32) for split, of in one.splits.items()}
         name, label = _name(job, keys, finished), _label(job, finished)
         runs.append(
             Member(job, label, name, said, score(said["val"], reference.splits["val"].true))
@@ -112,13 +113,29 @@ def _read(job: Job) -> _Table:
     """A run's predictions, in the order of the names of images and classes."""
     path = job.folder / predictions.NAME
     classes, splits = predictions.read(path)
+    heat = _heat_of_before(job.folder)
     if missing := [split for split in SPLITS if split not in splits]:
         raise RegraftError(f"{shown(path)} holds no {missing[0]} images")
     order = np.array(sorted(range(len(classes)), key=classes.__getitem__))
     return _Table(
         tuple(classes[number] for number in order),
-        {split: _sorted(splits[split], order) for split in SPLITS},
+        {split: _sorted(_calibrated(splits[split], heat), order) for split in SPLITS},
     )
+
+
+def _heat_of_before(folder: Path) -> float | None:
+    """The temperature of a run whose predictions.csv is not calibrated: those of today's are, and
+    say on how many images that stands."""
+    known = table(load_result(folder / "result.json")[0], "calibration")
+    heat = known.get("temperature")
+    return heat if "images" not in known and isinstance(heat, float) and heat > 0 else None
+
+
+def _calibrated(said: Said, heat: float | None) -> Said:
+    if heat is None:
+        return said
+    shares = Calibration(heat).apply(logits_of(said.probabilities))
+    return replace(said, probabilities=shares)
 
 
 def _sorted(said: Said, order: np.ndarray) -> Said:

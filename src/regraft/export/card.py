@@ -20,8 +20,8 @@ METRICS = {
     "acc": "accuracy",
     "macro_f1": "macro F1",
     "loss": "log loss",
-    "ece": "calibration error (ECE), before calibration",
-    "ece_calibrated": "calibration error (ECE), calibrated",
+    "ece": "calibration error (ECE)",
+    "ece_uncalibrated": "calibration error (ECE), before calibration",
 }
 
 
@@ -122,10 +122,12 @@ def results(told: dict[str, Any]) -> str:
 def certainty(told: dict[str, Any]) -> str:
     """Temperature and threshold, and what they do."""
     temperature, threshold = (told["calibration"][key] for key in ("temperature", "threshold"))
+    images = told["calibration"].get("images")
+    of = f"{images:,} validation images" if images else "validation images"
     lines = [
         f"Divide the logits by the **temperature {temperature:.4g}** before the softmax: it was "
-        "fitted on the validation images, so that of the answers given with 90 % about 90 % are "
-        "right, on images like those."
+        f"fitted on the {of}, so that of the answers given with 90 % about 90 % are right, on "
+        "images like those."
     ]
     if threshold is None:
         lines.append("There is no threshold: it says something of every image.")

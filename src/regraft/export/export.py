@@ -20,6 +20,7 @@ from regraft.errors import RegraftError
 from regraft.export import card, formats, parity
 from regraft.export.formats import Format
 from regraft.export.parity import Parity
+from regraft.jobs import metrics_of
 from regraft.model import PARTS, Network, Trained
 from regraft.paths import shown, whole_folder, write_whole
 
@@ -165,7 +166,7 @@ def describe(model: Trained, result: dict[str, Any]) -> dict[str, Any]:
         },
         "data": {key: data.get(key) for key in ("name", "train", "val", "test")},
         "seed": result.get("seed"),
-        "metrics": result.get("metrics") or {},
+        "metrics": metrics_of(result),
         "kept": {split: (result.get("calibration") or {}).get(split) for split in ("val", "test")},
         "versions": result.get("versions") or {},
     }

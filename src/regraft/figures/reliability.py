@@ -37,7 +37,10 @@ def compose(figure: Figure, found: Mapping[str, Any]) -> None:
         above.axvline(found["threshold"], color=INK, lw=0.9, label=label)
         below.axvline(found["threshold"], color=INK, lw=0.9)
     above.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
-    figure.suptitle(f"{sum(images for images, *_ in after)} test images", y=0.98, fontsize=10)
+    tested = f"{sum(images for images, *_ in after):,} test images"
+    stands = found.get("images")  # of a run of before, nobody knows
+    of = f", temperature of {stands:,} validation images" if stands else ""
+    figure.suptitle(tested + of, y=0.98, fontsize=10)
     looks: Any = {"frameon": False, "fontsize": 8, "ncol": 2, "loc": "upper center"}
     figure.legend(bbox_to_anchor=(0.55, 0.95), **looks)
     below.set(ylabel="images", xlabel="confidence of the predicted class")

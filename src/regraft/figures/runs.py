@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from regraft import counts
 from regraft.figures.canvas import INK, SOFT, STAR, drawing, shorten
 
 LONGEST = 18  # characters of a class name
+MOST = 1000  # cells along a side of the confusion matrix: about as many pixels as it has
 
 
 def curves(history: Sequence[Mapping[str, Any]], path: Path, *, best: int | None = None) -> None:
@@ -75,35 +77,40 @@ def confusion_matrix(
     path: Path,
 ) -> None:
     """Counts of predicted (columns) by true class (rows), given as class indices (n,); the shade
-    is a cell's share of its row, and with 20 classes or fewer the count stands in it."""
+    is a cell's share of its row, and with 20 classes or fewer the count stands in it. Of more than
+    MOST classes, neighbours share a cell."""
     k = len(classes)
-    counts = np.zeros((k, k), dtype=np.int64)
-    np.add.at(counts, (np.asarray(true, dtype=np.int64), np.asarray(predicted, dtype=np.int64)), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    found = counts.confusion(true, predicted, k)
+    cells = counts.picture(found, MOST)
+    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     matrix = min(max(2.2, 0.3 * k), 9.0)  # inches; the rest is room for the names
     margin = 0.6 + 0.075 * max(len(shorten(name, LONGEST)) for name in classes)
     side = margin + matrix + 0.4
     with drawing(path, side, side, 130) as figure:
         axes = figure.add_axes((margin / side, margin / side, matrix / side, matrix / side))
         # The root lets rare mistakes among many classes show at all.
-        axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        accuracy = np.trace(counts) / max(counts.sum(), 1)
+        extent = (-0.5, k - 0.5, k - 0.5, -0.5)
+        looks: Any = {"cmap": "Blues", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+        axes.imshow(np.sqrt(shares), extent=extent, **looks)
+        accuracy = found.diagonal().sum() / max(len(true), 1)
         axes.set(xlabel="predicted class", ylabel="true class")
-        axes.set_title(f"{counts.sum()} images, accuracy {accuracy:.3f}")
+        axes.set_title(f"{len(true)} images, accuracy {accuracy:.3f}")
         axes.spines[:].set_visible(True)
         name_classes(axes, classes, 72 * matrix / k)
         if k <= 20:
-            size = 8 if counts.max() < 1000 else 6
-            for row, column in np.argwhere(counts).tolist():
+            size = 8 if cells.max() < 1000 else 6
+            for row, column in np.argwhere(cells).tolist():
                 colour = "white" if shares[row, column] > 0.3 else INK
-                text = str(counts[row, column])
+                text = str(cells[row, column])
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
 
 
 def name_classes(axes: Axes, classes: Sequence[str], room: float) -> None:
     """Class names at both axes, each in `room` points; only every second, fifth … where that is
     too little."""
-    step = next((s for s in (1, 2, 5, 10, 20, 50, 100) if room * s >= 5.5), len(classes))
+    step = next(
+        (s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if room * s >= 5.5), len(classes)
+    )
     names = [shorten(name, LONGEST) for name in classes[::step]]
     size = min(9.0, 0.9 * room * step)
     rotation = 90 if any(len(name) > 2 for name in names) else 0

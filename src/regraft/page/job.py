@@ -67,7 +67,7 @@ class Told:
         test = table(found, "test")
         values = {
             "calibration error (15 bins)": self.job.metrics.get("test/ece"),
-            "the same after the temperature": self.job.metrics.get("test/ece_calibrated"),
+            "the same before the temperature": self.job.metrics.get("test/ece_uncalibrated"),
             "temperature, fitted on validation": found.get("temperature"),
             "wanted precision": found.get("precision"),
             "threshold of confidence for it": found.get("threshold"),
@@ -77,7 +77,10 @@ class Told:
             "test images above it": test.get("coverage") if found.get("threshold") else None,
         }
         known = {words: number(value) for words, value in values.items()}
-        return {words: f"{value:.3f}" for words, value in known.items() if value is not None}
+        told = {words: f"{value:.3f}" for words, value in known.items() if value is not None}
+        if images := number(found.get("images")):
+            told["validation images that this stands on"] = f"{images:,}"
+        return told
 
 
 def read(job: Job, *, full: bool) -> Told:

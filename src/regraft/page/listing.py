@@ -17,7 +17,7 @@ _NUMBERS: tuple[tuple[str, str, str, str], ...] = (
     ("test/macro_f1", "macro F1", "{:.3f}", "metrics"),
     ("test/loss", "test loss", "{:.3f}", "metrics"),
     ("test/ece", "ECE", "{:.3f}", "metrics"),
-    ("test/ece_calibrated", "ECE after", "{:.3f}", "metrics"),
+    ("test/ece_uncalibrated", "ECE before", "{:.3f}", "metrics"),
     ("wall_s", "seconds", "{:,.1f}", "cost"),
     ("images_forwarded", "images", "{:,.0f}", "cost"),
     ("params_trained", "trained", "{:,.0f}", "cost"),

@@ -116,7 +116,7 @@ def _predict(
         batches = read.batches(which, say.input, skip, size=how.batch_size, workers=workers)
         for batch in progress.counted(console, batches, lambda batch: len(batch.names)):
             probabilities = say(batch.pixels)
-            abstained = calibration.abstains(probabilities)
+            abstained = calibration.abstains(probabilities.max(1))
             write(answers(probabilities, batch.names, top, abstained))
             count.predicted += len(batch.names)
             count.abstained += int(abstained.sum())
@@ -161,10 +161,10 @@ class Speaker:
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor) -> np.ndarray:
         logits = self.network(self.input.normalize(pixels.to(self.device, non_blocking=True)))
-        shares = logits.float().softmax(1).cpu().numpy()
+        shares = self.calibration.apply(logits.float().cpu().numpy())
         if not np.isfinite(shares).all():
             raise RegraftError("what the network says is no number (NaN): its training diverged")
-        return self.calibration.apply(shares)
+        return shares
 
 
 def device_of(name: str) -> torch.device:

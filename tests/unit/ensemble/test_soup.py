@@ -135,10 +135,10 @@ def test_what_is_judged_are_weights_with_statistics_that_fit_them():
         "2.running_mean", "2.running_var", "2.num_batches_tracked",
     }  # fmt: skip
     net.load_state_dict(renewed)
-    probabilities, labels = kitchen.say("val")
-    assert again == (probabilities.argmax(1) == labels).double().mean()
-    assert probabilities.shape == (100, 2) and 0 <= acc <= 1
-    assert len(probabilities.argmax(1).unique()) == 2
+    logits, labels = kitchen.say("val")
+    assert again == (logits.argmax(1) == labels).double().mean()
+    assert logits.shape == (100, 2) and 0 <= acc <= 1
+    assert len(logits.argmax(1).unique()) == 2
 
 
 def run(folder, number, **changes):
