@@ -96,6 +96,13 @@ def kind(path: Path) -> str:
     return next((name for name, begins in _BEGIN.items() if begins.match(head)), "")
 
 
+def named(what: str) -> str:
+    """A kind as it is named to a person, with what helps; "" for what is not known."""
+    if what in _INSTALL:
+        return f"{what}: {_INSTALL[what]}"
+    return f"it is {what}" if what else ""
+
+
 def why_not_read(path: Path) -> str:
     """What a file that is no image to us is called like, and what helps: .heic (install …)."""
     end = suffix(path.name)

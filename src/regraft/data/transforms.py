@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from regraft.data import dicom
-from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, READ, kind, suffix, why_not_read
+from regraft.data import dicom, tiff
+from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, READ, kind, named, suffix
 from regraft.data.png import without_metadata
 from regraft.errors import RegraftError
 
@@ -36,6 +36,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation
+_TRUNCATED = "image file is truncated"
 _CUT_OFF = re.compile(
     "(?i)truncated|end of file|decoder object|broken data stream|less than expected"
 )
@@ -224,17 +225,18 @@ def _complaint(path: Path, error: Exception) -> str:
 def what_is_wrong(error: BaseException, path: Path) -> str:
     """Which of the usual things is wrong with a file, in a few words; "" for none of them."""
     if _CUT_OFF.search(str(error)):
-        return "image file is truncated"
+        return _TRUNCATED
     if isinstance(error, RegraftError):
         return str(error)
     if not isinstance(error, UnidentifiedImageError):
         return ""
     found = kind(path)
     if found == "TIFF":
-        return "a TIFF that is cut off, or of a kind that is not read; save it with 8 bits"
+        kind_of_it = tiff.described(path)
+        return f"a TIFF of {kind_of_it}: save it with 8 bits" if kind_of_it else _TRUNCATED
     if found in READ:
         return f"it begins as {found}, and is cut off or damaged"
-    return why_not_read(path) if found else ""
+    return named(found)
 
 
 def _gone(path: Path) -> Path:
@@ -248,8 +250,11 @@ def to_rgb(image: Image.Image, white: White = WHITE) -> Image.Image:
     inverted = is_inverted(image)
     image = _upright(image)
     if (place := wide(image.mode)) is not None:
-        image = Image.fromarray(_eight_bits(np.asarray(image), white[place]))
+        values, hole = np.asarray(image), image.info.get("transparency")
+        image = Image.fromarray(_eight_bits(values, white[place]))
         image = ImageChops.invert(image) if inverted else image
+        if hole is not None:
+            image.paste(255, mask=Image.fromarray(values == hole))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -164,6 +164,65 @@ def test_grey_goes_through_every_backbone(family, tmp_path):
         assert features.isfinite().all()
 
 
+def test_sixteen_bits_may_have_a_transparent_value(tmp_path):
+    rows = [np.array([257, 25700], ">u2").tobytes()]
+    path = png(tmp_path / "a.png", (2, 1), 16, 0, rows, (b"tRNS", struct.pack(">H", 257)))
+    assert row(path) == [[255] * 3, [100] * 3]
+
+
+# Metadata that Pillow refuses to unpack, or to read: every viewer shows the picture.
+
+TEXT = b"workflow\0\1\0\0\0" + zlib.compress(b"x" * 3_000_000)
+METADATA = {
+    "a long text": (b"iTXt", TEXT),
+    "a long compressed text": (b"zTXt", b"a\0\0" + zlib.compress(b"x" * 3_000_000)),
+    "a large profile": (b"iCCP", b"icc\0\0" + zlib.compress(bytes(range(256)) * 8192)),
+}
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("metadata", METADATA)
+def test_metadata_keeps_nobody_from_the_pixels_of_a_png(tmp_path, metadata, where):
+    path = png(tmp_path / "a.png", (2, 1), 8, 0, [b"\5\t"], METADATA[metadata])
+    if where == "after" and metadata != "a large profile":
+        name, data = METADATA[metadata]
+        one = struct.pack(">I", len(data)) + name + data
+        one += struct.pack(">I", zlib.crc32(name + data))
+        content = path.read_bytes()
+        assert content.count(one) == 1
+        path.write_bytes(content.replace(one, b"")[:-12] + one + content[-12:])
+
+    assert row(path) == [[5] * 3, [9] * 3]
+
+
+def test_turned_palettes_with_large_metadata_keep_orientation_and_transparency(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 3
+    chunks = [
+        METADATA["a long text"],
+        (b"eXIf", exif.tobytes()[6:]),
+        (b"PLTE", bytes([200, 10, 20, 0, 0, 0])),
+        (b"tRNS", bytes([255, 0])),
+    ]
+    path = png(tmp_path / "a.png", (2, 1), 8, 3, [b"\0\1"], *chunks)
+    assert row(path) == [[255, 255, 255], [200, 10, 20]]
+
+
+def test_a_damaged_text_keeps_nobody_from_the_pixels(tmp_path):
+    path = png(tmp_path / "a.png", (2, 1), 8, 0, [b"\5\t"], (b"tEXt", b"a\0b"))
+    path.write_bytes(path.read_bytes().replace(b"a\0b", b"a\0c"))  # its checksum is another one
+    assert row(path) == [[5] * 3, [9] * 3]
+
+
+def test_what_is_cut_off_stays_so_without_its_metadata(tmp_path):
+    rows = [noise(64).tobytes() for _ in range(64)]
+    path = png(tmp_path / "a.png", (64, 64), 8, 0, rows, METADATA["a long text"])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) - 40])
+    path.write_bytes(content[: content.index(b"IDAT") + 20])
+    assert "image file is truncated" in complaint(path)
+
+
 # Formats.
 
 
@@ -181,6 +240,53 @@ def test_a_file_is_judged_by_its_content(tmp_path):
     path = saved(FRAMES[0], tmp_path / "a.jpg", format="PNG")
 
     assert pixels(path)[0, 0].tolist() == [255, 0, 0]
+
+
+def of_channels(path, values, kind, bits):
+    """A TIFF as Pillow writes none: channels of any type."""
+    data, channels = values.tobytes(), values.shape[2] if values.ndim == 3 else 1
+    tags = ImageFileDirectory_v2()
+    tags[256], tags[257], tags[258] = values.shape[1], values.shape[0], (bits,) * channels
+    tags[259], tags[262], tags[277], tags[339] = 1, 1, channels, (kind,) * channels
+    tags[273], tags[278], tags[279] = 0, values.shape[0], len(data)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + tags.tobytes(8) + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "bits", "said"),
+    [
+        (np.ones((2, 2, 3), "<f4"), 3, 32, "a TIFF of 3 channels of 32 float bits"),
+        (np.ones((2, 2), "<f8"), 3, 64, "a TIFF of 1 channel of 64 float bits"),
+        (np.ones((2, 2, 5), "<u2"), 1, 16, "a TIFF of 5 channels of 16 bits"),
+    ],
+)
+def test_a_tiff_that_is_not_read_is_named_by_its_kind(tmp_path, values, kind, bits, said):
+    assert f"{said}: save it with 8 bits" in complaint(
+        of_channels(tmp_path / "a.tif", values, kind, bits)
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html></html>", "it is a web page"),
+        (b"version https://git-lfs.x/spec/v1", "it is a pointer of git-lfs: git lfs pull"),
+        (b"<svg></svg>", "it is SVG"),
+        (b"%PDF-1.7", "it is PDF"),
+        (b"8BPS\0\1", "it is Photoshop"),
+        (b"GIF89a", "it begins as GIF, and is cut off or damaged"),
+    ],
+)
+def test_what_is_called_an_image_and_is_none_is_named(tmp_path, content, said):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert f"a.jpg': not a readable image: {said} (Unid" in complaint(tmp_path / "a.jpg")
+
+
+def test_a_tiff_whose_tags_are_cut_off_is_truncated(tmp_path):
+    path = saved(Image.fromarray(noise(64, 64, 3)), tmp_path / "a.tif", compression="tiff_lzw")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "image file is truncated" in complaint(path)
 
 
 # Photographs that were taken sideways, and other tags.
