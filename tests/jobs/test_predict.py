@@ -1,6 +1,7 @@
 """`regraft predict` says of a run's images what the run said of them."""
 
 import csv
+import json
 from pathlib import Path
 
 import families

@@ -5,6 +5,7 @@ their way is tested too, for otherwise these tests could not fail.
 """
 
 import csv
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -194,7 +195,8 @@ def test_what_is_in_a_checkpoint_works_where_it_is_unpickled(name):
 
 # Images.
 
-IMAGES = sorted((HERE / "images").iterdir())
+TEXT_BOMB = HERE / "images" / "text_bomb.png"  # whose picture any viewer shows
+IMAGES = sorted({*(HERE / "images").iterdir()} - {TEXT_BOMB})
 
 
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.name)
@@ -206,6 +208,16 @@ def test_an_image_is_refused_in_one_line(path, monkeypatch):
     assert not canary()
 
 
+def test_a_text_that_is_a_bomb_is_never_unpacked():
+    tracemalloc.start()
+    try:
+        assert read_image(TEXT_BOMB).size == (8, 1)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 10_000_000  # of 50
+
+
 def test_images_are_left_out_with_on_error_skip():
     assert set(unreadable(IMAGES)) == set(IMAGES)
 
@@ -215,7 +227,7 @@ def test_what_is_in_images_works_where_pillow_is_left_alone(monkeypatch):
     monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 2**30)
     found = {
         path.name: Image.open(path)
-        for path in IMAGES
+        for path in (*IMAGES, TEXT_BOMB)
         if path.suffix in (".png", ".gif") and path.name != "drawing.png"
     }
     assert found["script.png"].format == "EPS"
