@@ -6,7 +6,9 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from regraft.complaints import as_setting
 from regraft.errors import RegraftError
+from regraft.paths import conf_folder
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,13 +30,34 @@ def overrides_first(words: list[str]) -> list[str]:
     if unknown:
         raise RegraftError(
             f"{unknown[0]}: no such flag; settings are key=value without dashes, -m makes a sweep, "
-            "--help shows what there is"
+            f"--help shows what there is{as_setting(*_flag(unknown[0], words))}"
         )
     _refuse_contradictions(known)
+    for override in known.overrides:
+        _refuse_options_in_a_list(override)
     flags = list(words)
     for override in known.overrides:
         flags.remove(override)
     return [*known.overrides, *flags]
+
+
+def _flag(flag: str, words: list[str]) -> tuple[str, str]:
+    """A flag and its value, which may be the next word: --lr=0.1, --lr 0.1; of --amp it is true."""
+    name, separator, value = flag.partition("=")
+    after = words[words.index(flag) + 1 :] if flag in words else []
+    if not separator:
+        value = after[0] if after and not re.search(r"^-\D|=", after[0]) else "true"
+    return name, value
+
+
+def _refuse_options_in_a_list(word: str) -> None:
+    """Raises RegraftError for a list where an option is one word, as strategy=[a,b]."""
+    found = re.fullmatch(r"([\w/]+)=\[(.*)\]", word)
+    if found and (conf_folder() / found[1]).is_dir():
+        raise RegraftError(
+            f"{word}: an option is one word, and several values without brackets are a sweep: "
+            f"-m {found[1]}={found[2].replace(' ', '')}"
+        )
 
 
 def _refuse_contradictions(given: argparse.Namespace) -> None:

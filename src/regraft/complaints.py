@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from regraft import faults, provenance
+from regraft import dialects, faults, provenance
 from regraft.errors import RegraftError, did_you_mean
 from regraft.escaping import printable
 from regraft.masking import in_text
@@ -71,6 +71,7 @@ REFERENCES = (
 )
 # How Hydra warns of what our callback raises before the first job, instead of raising it.
 OF_OUR_CALLBACK = r"Callback SweepProgress\.on_(?:run|multirun)_start raised"
+EVERYTHING = ("all", "any", "*")  # what some call all options of a group
 # What comes with an extra: the option, or one that it is made of, and how pip calls the extra.
 EXTRAS = {
     "hydra/launcher": ("launchers", {"submitit_local", "submitit_slurm"}),
@@ -203,7 +204,7 @@ def _missing(error: MissingConfigException, at: provenance.Stopped) -> str:
     if error.missing_cfg_file is None:
         return str(error)
     asked = str(error.missing_cfg_file)
-    group, _, option = asked.rpartition("/")
+    group, option = _choice(asked, at.folders)
     if "Cannot find primary config" in str(error):
         there = _options(at.folders, "")
         return f"--config-name={asked}: no such file{did_you_mean(asked, there)}"
@@ -211,11 +212,29 @@ def _missing(error: MissingConfigException, at: provenance.Stopped) -> str:
     if option in comes_with_it:
         return f"{group}={option} is not installed: pip install 'regraft[{extra}]'"
     options = sorted(error.options or _options(at.folders, group))
-    place = at.place(value=option) or at.place(value=asked) or at.place(value=f"/{asked}")
-    hint = did_you_mean(option, options)
+    place = at.chooses(group, option)
+    hint = _chosen_elsewhere(group, option) or did_you_mean(option, options)
     listed = f" (there are {', '.join(options)})" if options else ""
     where = f"{place}: " if place else ""
     return f"{where}{group or 'config'}={option}: no such option{hint}{listed}"
+
+
+def _choice(asked: str, folders: list[Path]) -> tuple[str, str]:
+    """The group and the option of a path such as head/mlp; the option may be a path of a user's."""
+    group, _, option = asked.partition("/")
+    if group != "hydra" and any((folder / group).is_dir() for folder in folders):
+        return group, option
+    group, _, option = asked.rpartition("/")
+    return group, option
+
+
+def _chosen_elsewhere(group: str, option: str) -> str:
+    """What somebody meant who chooses as in other tools: a folder for data, a name of timm's."""
+    if option in EVERYTHING:
+        return f"; a sweep over all of them is -m '{group}=glob(*)'"
+    ours = {"data": dialects.data, "backbone": dialects.backbone}.get(group)
+    words = ours(option) if ours else None
+    return f"; did you mean '{words}'?" if words else ""
 
 
 def _options(folders: list[Path], group: str) -> list[str]:
@@ -231,7 +250,7 @@ def _wrong_key(error: ConfigCompositionException, at: provenance.Stopped) -> str
         end = next(filter(None, about.groups()), "") if about else ""
         place = f"{at.place(key=end, of=file)}: " if file else ""
     if said := _translated(text, SAYINGS) or _translated(cause, SAYINGS):
-        return place + said
+        return place + said + _unless_ours(said, at.folders)
     gone = re.search(r"^Could not (?:override|delete)[^']*'([^'=]*)", text)
     if gone and not gone.group(1):
         return f"{at.word or '='}: {FORM}"
@@ -244,7 +263,8 @@ def _wrong_key(error: ConfigCompositionException, at: provenance.Stopped) -> str
             )
         return f"{gone.group(1)}: the place of {group} is {group}; leave @{package} out"
     if gone:
-        return f"{place}{gone.group(1)}: no such key{_nearest(gone.group(1), at.folders)}"
+        hint = _nearest(gone.group(1), at.folders, "" if place else at.word)
+        return f"{place}{gone.group(1)}: no such key{hint}"
     asked = text.removeprefix("Error merging override ").splitlines()[0] if text else ""
     if group := re.match(r"Override (\S+) looks like a config group", asked):
         groups = {path.name for folder in at.folders for path in folder.glob("[!_]*/")}
@@ -281,17 +301,31 @@ def _reference(error: OmegaConfBaseException) -> str:
     return f"{f'{key}: ' if key else ''}{said}{hint}{_set_by(key)}"
 
 
-def _nearest(key: str, folders: list[Path]) -> str:
-    """The key that is spelt alike, has the same last word, or belongs to another option."""
-    owners: dict[str, list[str]] = {}
-    for folder in dict.fromkeys([conf_folder(), *folders]):
-        for path in sorted(folder.rglob("*.yaml")):
-            for known in _keys_in(path, folder):
-                owners.setdefault(known, []).append(f"{path.parent.name}={path.stem}")
+def _unless_ours(said: str, folders: list[Path]) -> str:
+    """What another tool's key means here, where several values of it are complained of."""
+    word, _, what = said.partition(": ")
+    foreign = what.startswith("several") and provenance.key_of(word) not in _owners(folders)
+    return dialects.hint(word) if foreign else ""
+
+
+def as_setting(flag: str, value: str) -> str:
+    """The setting that somebody means who types a flag as in other programs, as an error's end."""
+    key = flag.lstrip("-").replace("-", "_")
+    if key in _owners([]):
+        return f"; did you mean '{key}={value}'?"
+    return _nearest(key, [], f"{key}={value}")
+
+
+def _nearest(key: str, folders: list[Path], word: str | None = "") -> str:
+    """The key that is spelt alike, has the same last word, or belongs to another option; first
+    what the whole word says in another tool."""
+    owners = _owners(folders)
     if key in owners:
         some, more = owners[key][:4], len(owners[key]) - 4
         listed = " or ".join(some) + (f" or {more} more" if more > 0 else "")
         return f" in what is chosen; it belongs to {listed}"
+    if said := dialects.hint(word):
+        return said
     last = key.rpartition(".")[2]
     same = [known for known in owners if known.rpartition(".")[2] == last]
     usual = _usual()
@@ -300,6 +334,16 @@ def _nearest(key: str, folders: list[Path]) -> str:
     if any(f"'{known}'" in hint for known in {*same} - {*there}) and there:
         hint = ""  # a key of an option that few choose, and another has the same word
     return hint or (f"; did you mean '{(there or same)[0]}'?" if same else "")
+
+
+def _owners(folders: list[Path]) -> dict[str, list[str]]:
+    """Every key that some file sets, and the options that have it."""
+    owners: dict[str, list[str]] = {}
+    for folder in dict.fromkeys([conf_folder(), *folders]):
+        for path in sorted(folder.rglob("*.yaml")):
+            for known in _keys_in(path, folder):
+                owners.setdefault(known, []).append(f"{path.parent.name}={path.stem}")
+    return owners
 
 
 def _usual() -> set[str]:

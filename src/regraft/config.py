@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from regraft import provenance, trust
+from regraft import dialects, provenance, trust
 from regraft.complaints import explain, told_by_a_resolver
 from regraft.errors import RegraftError, did_you_mean
 
@@ -108,7 +108,9 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
     text = OmegaConf.to_yaml(cfg)
     for key in map(str, cfg):
         if key not in READ and f"${{{key}" not in text:
-            yield RegraftError(f"{key}: no such key, nothing reads it{_why_there(key)}", key=key)
+            yield RegraftError(
+                f"{key}: no such key, nothing reads it{_why_there(cfg, key)}", key=key
+            )
     plain = resolved(cfg)
     for key, node in plain.items():
         try:
@@ -145,10 +147,20 @@ def _not_set(key: str) -> RegraftError:
     return RegraftError(f"{key} is not set; add {key}=<value>", key=key)
 
 
-def _why_there(key: str) -> str:
+def _why_there(cfg: DictConfig, key: str) -> str:
     if key in OVERLAYS:
         return "; a file of this group begins with '# @package _global_', on its first line"
-    return did_you_mean(key, READ)
+    leaf, value = next(iter(_leaves(key, resolved(cfg)[key])))
+    return dialects.hint(f"{leaf}={value}") or did_you_mean(key, READ)
+
+
+def _leaves(key: str, node: Any) -> Iterator[tuple[str, Any]]:
+    """Every value that is no mapping with its dotted key; an empty mapping is a value."""
+    if isinstance(node, dict) and node:
+        for name, inner in node.items():
+            yield from _leaves(f"{key}.{name}", inner)
+    else:
+        yield key, node
 
 
 def _no_option(group: str) -> str:
@@ -236,8 +248,9 @@ def _check_node(key: str, node: dict[str, Any]) -> Iterator[RegraftError]:
         if name in choices:
             yield from _check_type(f"{key}.{name}", value, hints.get(name, Any))
         elif not takes_any:
-            hint = did_you_mean(name, choices) or f"; it takes {', '.join(choices) or 'nothing'}"
             where = f"{key}.{name}"
+            hint = did_you_mean(name, choices) or dialects.hint(f"{where}={value}")
+            hint = hint or f"; it takes {', '.join(choices) or 'nothing'}"
             yield RegraftError(f"{where}: {target} has no such option{hint}", key=where)
     needed = [n for n, p in choices.items() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
     for name in needed:

@@ -241,3 +241,14 @@ class Stopped:
                 if entry.key.endswith(key) and (value is None or entry.text == value):
                     return shown(path, entry.line)
         return shown(of) if of else ""
+
+    def chooses(self, group: str, option: str) -> str:
+        """The line of a loaded file that chooses this option of a group, in its defaults."""
+        for path in self.loaded:
+            beside = path.parent.as_posix().endswith(f"/{group}")  # and so named without the group
+            for entry in entries(path):
+                name = entry.key.rpartition(".")[2].removeprefix("override").strip(" /")
+                by_group = name == group or (beside and name.isdecimal())
+                if entry.text in ([option] if by_group else [f"{group}/{option}"]):
+                    return shown(path, entry.line)
+        return ""

@@ -12,7 +12,20 @@ WRONG = {
         ["freeze.stages=2"],
         "freeze.stages: no such key in what is chosen; it belongs to freeze=first",
     ),
-    "key in the wrong place": (["data.batch_size=3"], "did you mean 'loader.batch_size'"),
+    "key in the wrong place": (["data.batch_size=3"], "did you mean 'loader.batch_size=3'"),
+    "option in a list": (
+        ["-m", "strategy=[finetune,scratch]"],
+        "strategy=[finetune,scratch]: an option is one word, and several values without brackets "
+        "are a sweep: -m strategy=finetune,scratch",
+    ),
+    "all options": (  # which another group has: the word that was typed is to blame, not a file
+        ["-m", "strategy=all"],
+        "error: strategy=all: no such option; a sweep over all of them is -m 'strategy=glob(*)'",
+    ),
+    "several options without -m": (
+        ["strategy=finetune,scratch"],
+        "strategy=finetune,scratch: several values make a sweep: add -m",
+    ),
     "not key=value": (["strategy"], "not of the form key=value"),
     # What is found inside a job is tested in test_experiment.py; these show the way out of it.
     "wrong type": (["optimizer.lr=abc"], "optimizer.lr=abc: must be a number"),
