@@ -34,6 +34,7 @@ GROUPS = (
     "scheduler",
     "trainer",
 )
+NODES = ("callbacks", "calibration", "loader", "logger")  # and what each has besides
 # What the keys hold that belong to no target.
 PLAIN: dict[str, Any] = {
     "seed": int,
@@ -69,17 +70,7 @@ TOLD = (
     *("enable_progress_bar", "logger", "plugins", "use_distributed_sampler"),
 )
 # And the nodes that are read besides, or may be.
-READ = (
-    *GROUPS,
-    *PLAIN,
-    "loader",
-    "calibration",
-    "logger",
-    "callbacks",
-    "strategy",
-    "quadrant",
-    "pretrain",
-)
+READ = (*GROUPS, *NODES, *PLAIN, "strategy", "quadrant", "pretrain")
 OVERLAYS = ("preset", "sweep", "debug")  # groups whose files set other groups' keys
 OURS = {  # pydantic's words
     "a valid integer": "an integer",
@@ -119,6 +110,9 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
             yield error
     for key, node in _targets(plain):
         yield from _check_node(key, node)
+    for name in NODES:
+        if name not in cfg:
+            yield RegraftError(_no_option(name), key=name)
     for group in GROUPS:
         if not isinstance(node := cfg.get(group), DictConfig) or "_target_" not in node:
             yield RegraftError(_no_option(group), key=group)

@@ -45,6 +45,7 @@ from regraft.data.images import Images
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
 from regraft.length import with_enough_steps
+from regraft.logger import made
 from regraft.masking import masked
 from regraft.paths import write_whole
 from regraft.plan import drop_unread, graft
@@ -81,7 +82,7 @@ def run(cfg: DictConfig) -> float:
     with tracking.recording(cfg) as record:
         check(cfg)
         cfg = auto.decide(cfg, record, console)
-        logger = build(cfg.logger, record)
+        logger = made(cfg.logger, record)
         config = OmegaConf.to_yaml(masked(resolved(cfg)))
         write_whole(record.job.folder / earlier.CONFIG, config.encode())
         # Once, unless a batch does not fit into memory and a smaller one is allowed.

@@ -1,5 +1,6 @@
 """Where the curves of a job go: Weights & Biases, online, offline or not at all."""
 
+import inspect
 import logging
 import os
 import uuid
@@ -9,9 +10,11 @@ from itertools import chain, repeat
 from typing import Any
 
 import wandb
-from pytorch_lightning.loggers import WandbLogger
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger, WandbLogger
 
-from regraft.config import resolved
+from regraft import trust
+from regraft.config import build, resolved
 from regraft.masking import masked
 from regraft.tracking import Record
 from regraft.wandb_service import (
@@ -25,6 +28,26 @@ from regraft.wandb_service import (
 )
 
 log = logging.getLogger(__name__)
+
+
+def made(node: DictConfig | None, record: Record) -> Logger | None:
+    """The logger that a config names; None for a job that is recorded in its folder only.
+
+    A function or class is handed the record if that is what its signature begins with, as ours
+    do; other people's, such as Lightning's CSVLogger, write into the run's folder unless they are
+    told another.
+    """
+    if node is None:
+        return None
+    parameters = inspect.signature(trust.load("logger", node._target_)).parameters
+    first = next(iter(parameters.values()), None)
+    if first is not None and (first.name == "record" or first.annotation is Record):
+        made: Logger | None = build(node, record)
+    elif "save_dir" in parameters and "save_dir" not in node:
+        made = build(node, save_dir=str(record.job.folder))
+    else:
+        made = build(node)
+    return made
 
 
 class Curves(WandbLogger):
