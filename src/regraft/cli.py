@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from regraft import terminal
+
 UsageError: Any = typer.BadParameter.__base__  # click's, or of the click that typer brings along
 
 app = typer.Typer(
@@ -351,6 +353,7 @@ def one_line_errors() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of the console script. What is typed wrong is one line and exit code 2."""
+    terminal.prepare()
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="regraft", standalone_mode=False)
     except UsageError as error:

@@ -157,7 +157,7 @@ def second_round(folder: Path, plan: dict[str, Any]) -> list[Words]:
     new = [words for words in jobs if words not in plan["overrides"]]
     planned = [*plan["overrides"], *new]
     if (folder / SWEEP).exists():
-        stored = json.loads((folder / SWEEP).read_text())
+        stored = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
         stored |= {"jobs": len(planned), "overrides": masked(planned)}
         write_whole(folder / SWEEP, json.dumps(stored).encode())
     return new

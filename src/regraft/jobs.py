@@ -93,7 +93,7 @@ def is_job(folder: Path) -> bool:
 def planned_jobs(folder: Path) -> int | None:
     """How many jobs a sweep was to have, as it wrote down at its start."""
     try:
-        count = json.loads((folder / SWEEP).read_text())["jobs"]
+        count = json.loads((folder / SWEEP).read_text(encoding="utf-8"))["jobs"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return count if isinstance(count, int) else None
@@ -102,7 +102,7 @@ def planned_jobs(folder: Path) -> int | None:
 def probes_in(folder: Path) -> int:
     """How many of a sweep's first jobs are probes by which it chose the others (finalists.py)."""
     try:
-        then = json.loads((folder / SWEEP).read_text())["then"]
+        then = json.loads((folder / SWEEP).read_text(encoding="utf-8"))["then"]
     except (OSError, ValueError, KeyError, TypeError):
         return 0
     return len(then) if isinstance(then, list) else 0

@@ -24,7 +24,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from regraft import beside, complaints, finalists, hydra_loader, rank, searchpath, sweep, trust
+from regraft import (
+    beside,
+    complaints,
+    finalists,
+    hydra_loader,
+    rank,
+    searchpath,
+    sweep,
+    terminal,
+    trust,
+)
 from regraft.command import overrides_first
 from regraft.errors import RegraftError
 from regraft.faults import of_output
@@ -115,6 +125,7 @@ def job(cfg: DictConfig) -> float | None:
 
     For a search None is a failed trial, where NaN would end it.
     """
+    terminal.prepare()  # in a process that a launcher has started
     try:
         if HydraConfig.get().mode == RunMode.RUN:  # of a sweep it is said before the jobs
             searchpath.say_what_is_replaced(HydraConfig.get())
@@ -165,6 +176,7 @@ def guard(main: Callable[[], Any]) -> None:
 
     The words of the command line are put into the order that Hydra takes before.
     """
+    terminal.prepare()
     own = rank.set_apart() if rank.rank() else []
     if "HYDRA_FULL_ERROR" in os.environ or "debug=on" in sys.argv:
         os.environ[TRACEBACK] = "1"
@@ -186,8 +198,6 @@ def guard(main: Callable[[], Any]) -> None:
         # Hydra appends the same folder once more, which is asked last and so never.
         searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
         main()
-    except BrokenPipeError:  # as of `--help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as stop:
         print(complaints.explain(stop), file=sys.stderr)
         code = 130

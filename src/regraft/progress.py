@@ -137,7 +137,10 @@ class History(pl.Callback):
         values = {name: float(metrics[name]) for name in new if name in metrics}
         self.validated = False
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
-        with whole(self.path) as unfinished, unfinished.open("w", newline="") as file:
+        with (
+            whole(self.path) as unfinished,
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, ["epoch", "step", *HISTORY], restval="")
             writer.writeheader()
             writer.writerows(self.rows)

@@ -23,7 +23,7 @@ def set_apart() -> list[str]:
     """
     folder = tempfile.mkdtemp(prefix="regraft-rank-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     logging.disable(logging.WARNING)
     os.environ["WANDB_MODE"] = "disabled"
     os.environ.pop("HYDRA_FULL_ERROR", None)  # the first process's own

@@ -122,7 +122,7 @@ def _launch(launcher: Any, plan: dict[str, Any], left: list[int], at_once: int |
 
 def _plan(folder: Path) -> dict[str, Any]:
     """The sweep's words and those of all its jobs, as they were typed."""
-    text = (folder / SWEEP).read_text()
+    text = (folder / SWEEP).read_text(encoding="utf-8")
     if MASK not in text:
         return dict(json.loads(text))
     config: Any = OmegaConf.load(folder / "multirun.yaml")  # Hydra's own, with the secrets

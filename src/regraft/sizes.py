@@ -181,6 +181,8 @@ def _keys_of_data(folder: Path) -> list[str]:
 def _typed(folder: Path) -> list[str]:
     """The words that a sweep was started with, as it wrote them down."""
     try:
-        return [str(word) for word in json.loads((folder / SWEEP).read_text())["words"]]
+        return [
+            str(word) for word in json.loads((folder / SWEEP).read_text(encoding="utf-8"))["words"]
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return []

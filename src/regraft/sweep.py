@@ -67,7 +67,7 @@ class SweepProgress(Callback):
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         folder = sweep_folder(config.hydra)
         if config.hydra.mode == RunMode.MULTIRUN and (folder / SWEEP).exists():
-            jobs = json.loads((folder / SWEEP).read_text())["jobs"]
+            jobs = json.loads((folder / SWEEP).read_text(encoding="utf-8"))["jobs"]
             words = in_text(" ".join(words_of(config.hydra)))
             many = f" (of 0 to {jobs - 1})" if jobs and jobs > 1 else ""
             left = _time_left(folder, jobs) if jobs else ""
@@ -186,7 +186,9 @@ def _time_left(folder: Path, jobs: int) -> str:
     """How long the rest takes if it goes on like this; nothing before the first job has ended."""
     began = (folder / SWEEP).stat().st_mtime
     done = [
-        p for p in folder.glob("[0-9]*/result.json") if '"status": "running"' not in p.read_text()
+        p
+        for p in folder.glob("[0-9]*/result.json")
+        if '"status": "running"' not in p.read_text(encoding="utf-8")
     ]
     lately = sum(path.stat().st_mtime >= began for path in done)  # not before it was gone on with
     if not lately:

@@ -234,7 +234,7 @@ def _pets(root: Path) -> tuple[Sequence[str], Parts]:
     """Read from its lists: this class of torchvision has no `loader`, it opens every image."""
     folder, parts = root / "oxford-iiit-pet", dict[str, Any]()
     for split, file in {"train": "trainval", "test": "test"}.items():
-        rows = (folder / "annotations" / f"{file}.txt").read_text().split("\n")
+        rows = (folder / "annotations" / f"{file}.txt").read_text(encoding="utf-8").split("\n")
         fields = [row.split() for row in rows if row]
         paths = tuple(folder / "images" / f"{image}.jpg" for image, *_ in fields)
         parts[split] = (paths, [int(label) - 1 for _, label, *_ in fields])
@@ -254,7 +254,7 @@ def _faces(root: Path) -> tuple[Sequence[str], Parts]:
     usages = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
     images: dict[str, list[np.ndarray]] = {}
     labels: dict[str, list[int]] = {}
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         for row in reader:
             split = usages[row.get("Usage", "Training")]
