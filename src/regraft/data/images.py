@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
-from importlib import metadata
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -30,7 +29,7 @@ from regraft.data.share import shared
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import READER, InputConfig, read_image
 from regraft.errors import RegraftError
-from regraft.fingerprint import key
+from regraft.fingerprint import key, versions
 from regraft.store import NotStoredError, Store
 from regraft.streams import BEGINNING, Order
 
@@ -39,7 +38,9 @@ SplitName = Literal["train", "val", "test"]
 # Shows how far one is in so many chunks, and what is being done with them.
 Watch = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
 
-READ_BY = ("pillow", "torch", "torchvision")  # libraries whose versions change pixels
+LAYOUT = 2  # of what is kept; with another number, nothing that is kept is known
+# Those whose versions change pixels and numbers; the last two need not be here.
+LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy", "pillow-heif", "pydicom")
 _HELD_BYTES = 2**30  # up to here, arrays are fitted once and held; beyond, whenever they are read
 _log = logging.getLogger(__name__)
 _CHUNK = 1024  # images that are fitted together, so that a memory map is read piece by piece
@@ -125,6 +126,22 @@ class Images(pl.LightningDataModule):
         """What differs once a byte of any image of the split differs."""
         return self.datasets[split].split.fingerprint
 
+    def key(self, split: SplitName, *, what: str, **more: Any) -> str:
+        """The key of what is made of a split's images, by which alone the store knows it.
+
+        It says on what all that is made of images depends: them, how they are read and fitted,
+        and with which libraries. `more` is what this thing depends on besides, as plain data.
+        """
+        return key(
+            what=what,
+            layout=LAYOUT,
+            reader=READER,
+            versions=versions(LIBRARIES),
+            input=asdict(self.input),
+            images=self.fingerprint(split),
+            more=more,
+        )
+
     def described(self, split: SplitName) -> dict[str, Any]:
         """What images a split has, for the card of the weights that are learned from it."""
         return {
@@ -156,12 +173,7 @@ class Images(pl.LightningDataModule):
             return
         for split in (split for split in splits if self.datasets[split].ready is None):
             data, loader = self.datasets[split], self.loader(split)
-            name = key(
-                reader=READER,
-                images=self.fingerprint(split),
-                input=asdict(self.input),
-                versions={name: metadata.version(name) for name in READ_BY},
-            )
+            name = self.key(split, what="images as they are read")
             shape = (len(data), 3, *self.input.size)
             pixels = watch((x.numpy() for x, _ in loader), len(loader), f"reading {split} images")
             pixels = self.unchanged(split, pixels)
