@@ -22,13 +22,14 @@ from omegaconf import DictConfig
 
 from regraft import finalists, precheck, search, searchpath
 from regraft.beside import in_our_processes, is_search, kind, sweep_folder, threads_each
+from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError
 from regraft.interrupt import pass_on
 from regraft.jobs import is_job
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
-from regraft.provenance import hydras_words_of, words_of
+from regraft.provenance import hydras_words_of, options_of, words_of
 
 MOST_CHECKED = 64  # jobs that are all checked before the first; to compose one takes 0.1 s
 _held = ExitStack()  # of the same, until this process ends
@@ -162,6 +163,15 @@ def _values(override: Override) -> Iterable[Any]:
         first, end = ends.start or 0, ends.end or 0
         return first, f"{first + 0.999 * (end - first):.6g}"
     return override.sweep_string_iterator()
+
+
+def record_failure(hydra: Any, error: str) -> None:
+    """Write that a job failed which could not write it itself, into what it has left."""
+    folder = Path(hydra.runtime.output_dir)
+    made = {"choices": options_of(hydra), "overrides": words_of(hydra)}
+    result = masked(made) | result_of(folder) | {"status": "failed", "error": error}
+    with suppress(OSError):  # its folder may be what it died of
+        write_whole(folder / RESULT, f"{json.dumps(result, indent=2)}\n".encode())
 
 
 def _overrides(config: DictConfig) -> list[Override]:

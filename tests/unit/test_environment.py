@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 from omegaconf import OmegaConf
@@ -50,4 +51,51 @@ def test_the_cores_are_those_that_this_process_may_use():
         assert cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert cores() == len(allowed)
+    assert cores() <= len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "max 100000"}, 16),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({}, 16),
+    ],
+    ids=["v2", "v2 without a limit", "v1", "none"],
+)
+def test_a_container_may_use_the_share_that_it_is_given(files, expected, tmp_path, monkeypatch):
+    """What joblib reads of the system lies in this folder: 16 cores, and a limit."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def here(name):
+        return str(name).replace("/sys/fs/cgroup", str(tmp_path))
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(os.path, "exists", lambda name, real=os.path.exists: real(here(name)))
+    monkeypatch.setattr("builtins.open", lambda name, *more, real=open: real(here(name), *more))
+    assert cores() == expected
+
+
+@pytest.mark.parametrize(("task", "expected"), [("3", 3), ("64", 16), ("", 16), ("x", 16)])
+def test_a_task_of_slurm_may_use_what_it_has_asked_for(task, expected, monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", task)
+    assert cores() == expected
+
+
+def test_nobody_counts_the_cores_of_the_machine_instead():
+    """That is what `os.cpu_count` and its relatives do."""
+    root = conf_folder().parent
+    files = [
+        path
+        for name in ("src", "tests/support", "benchmarks")
+        for path in (root / name).rglob("*.py")
+    ]
+    asking = {
+        path.name for path in files if re.search(r"cpu_count|sched_getaffinity", path.read_text())
+    }
+    assert asking == {"environment.py"}
