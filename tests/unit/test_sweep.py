@@ -78,6 +78,7 @@ def config(folder, number):
     """What Hydra tells of the job of a sweep that is about to start."""
     hydra = {
         "mode": RunMode.MULTIRUN,
+        "runtime": {"cwd": str(folder)},
         "sweep": {"dir": str(folder)},
         "job": {"num": number},
         "overrides": {"task": [f"seed={number}"]},
