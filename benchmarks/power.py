@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 from scipy import special, stats
 
-from regraft.figures.canvas import INK, drawing
+from regraft.figures.canvas import INK, drawing, legend_below
 from regraft.statistics import (
     LEVEL,
     Answers,
@@ -237,7 +237,7 @@ def picture(found: dict[tuple[str, float], dict[int, list[float]]], path: Path) 
     """Found over lead: a panel per spread over seeds, a line per number of seeds."""
     dashes = (":", (0, (5, 1, 1, 1, 1, 1)), "--", "-.", "-")
     looks = dict(zip(SEEDS, zip("xvosD", dashes, strict=True), strict=True))
-    with drawing(path, 8.6, 3.9, 150) as figure:
+    with drawing(path, 8.6, 4.1, 150) as figure:
         figure.set_layout_engine("constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, spread in zip(panels, (1.0, 2.0), strict=True):
@@ -256,7 +256,7 @@ def picture(found: dict[tuple[str, float], dict[int, list[float]]], path: Path) 
             axes.set_ylim(-0.02, 1.03)
             axes.grid(alpha=0.25)
         panels[0].set_ylabel("sweeps in which it is the winner")
-        panels[1].legend(fontsize=8, loc="lower right")
+        legend_below(figure, panels, 6)
         title = "Which lead is found: four strategies, 1,000 test images"
         figure.suptitle(title, fontsize=10, weight="bold")
 
