@@ -49,8 +49,6 @@ def depths(
     widths = _widths(backbone, device)
     total = sum(widths.values())
     count = images.sizes[split]
-    network = recipe.of_network(backbone, len(backbone.stages), device)
-    name = images.key(split, what="mean of each stage's output", means=list(widths), **network)
     about = {"backbone": backbone.name, "stages": "each", "data": f"{images.source.name} {split}"}
 
     def chunks() -> Iterable[np.ndarray]:
@@ -58,8 +56,15 @@ def depths(
         batches = math.ceil(count / images.batch_size)
         return watch(made, batches, f"features of {backbone.name}, {split}")
 
+    def kept(store: Store) -> np.ndarray:
+        shape = (count, total)
+        store.require_room(shape, "float32")
+        network = recipe.of_network(backbone, len(backbone.stages), device)
+        name = images.key(split, what="mean of each stage's output", means=list(widths), **network)
+        return store.compute(name, shape, "float32", chunks(), about)
+
     try:
-        array = store.compute(name, (count, total), "float32", chunks(), about) if store else None
+        array = kept(store) if store else None
     except NotStoredError as error:
         _log.warning("%s; the features are not kept", error)
         array = None

@@ -82,7 +82,7 @@ class Images(pl.LightningDataModule):
         self.sizes = {name: len(split) for name, split in splits.items()}
         self.names = {name: split.names for name, split in splits.items()}
         hold = sum(self.sizes.values()) * 3 * input.size[0] * input.size[1] <= _HELD_BYTES
-        self.datasets = {name: fitted(split, input, hold) for name, split in splits.items()}
+        self.datasets = {n: FittedImages(split, input, hold=hold) for n, split in splits.items()}
 
     def loader(self, split: SplitName, *, shuffle: bool = False) -> DataLoader:
         """Every image of a split once, in its order; or shuffled, never alone in a batch, and
@@ -173,12 +173,13 @@ class Images(pl.LightningDataModule):
             return
         for split in (split for split in splits if self.datasets[split].ready is None):
             data, loader = self.datasets[split], self.loader(split)
-            name = self.key(split, what="images as they are read")
             shape = (len(data), 3, *self.input.size)
             pixels = watch((x.numpy() for x, _ in loader), len(loader), f"reading {split} images")
             pixels = self.unchanged(split, pixels)
             about = {"stages": "images as they are read", "data": f"{self.source.name} {split}"}
             try:
+                store.require_room(shape, np.uint8)  # before every file is read for its digest
+                name = self.key(split, what="images as they are read")
                 data.kept = as_tensor(store.compute(name, shape, np.uint8, pixels, about))
             except NotStoredError as error:
                 _log.warning("%s; images are read in every epoch", error)
@@ -238,26 +239,19 @@ class FittedImages(Dataset[Batch]):
 
     @cached_property
     def held(self) -> Tensor | None:
-        """All images of a small array, fitted once."""
-        images = self.split.images
-        if not self.hold or not isinstance(images, np.ndarray):
-            return None
-        fitted = torch.empty(len(images), 3, *self.input.size, dtype=torch.uint8)
-        for start in range(0, len(images), _CHUNK):
-            fitted[start : start + _CHUNK] = self.input.fit(images[start : start + _CHUNK])
-        return fitted
-
-
-def fitted(split: Split, input: InputConfig, hold: bool) -> FittedImages:
-    """The split at this size; what is held of arrays is shared by the jobs of a process."""
-    if isinstance(split.images, np.ndarray):
-        return _shared(split, input, hold)
-    return FittedImages(split, input, hold=hold)  # files may change between two jobs
+        """All images of a small array, fitted once for all jobs of the process."""
+        few = self.hold and isinstance(self.split.images, np.ndarray)
+        return _all_of(self.split, self.input) if few else None
 
 
 @lru_cache(maxsize=6)  # two sources, of which at most so much is held
-def _shared(split: Split, input: InputConfig, hold: bool) -> FittedImages:
-    return FittedImages(split, input, hold=hold)
+def _all_of(split: Split, input: InputConfig) -> Tensor:
+    images = split.images
+    assert isinstance(images, np.ndarray)  # files may change between two jobs
+    fitted = torch.empty(len(images), 3, *input.size, dtype=torch.uint8)
+    for start in range(0, len(images), _CHUNK):
+        fitted[start : start + _CHUNK] = input.fit(images[start : start + _CHUNK])
+    return fitted
 
 
 class NeverAlone(BatchSampler):

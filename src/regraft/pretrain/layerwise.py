@@ -199,13 +199,14 @@ def computed(part: Slice, below: Below, task: Task) -> Below:
     caching, images = task.caching, task.images
     if caching.use == "off":
         return above
-    network = recipe.of_network(task.backbone, part.stages.stop, task.device)
-    name = images.key("train", what="what a stage gives", dtype=caching.dtype, **network)
     shape = (images.sizes["train"], *part.gives)
     stages = f"first {part.stages.stop} stages, pretraining"
     about = {"backbone": task.backbone.name, "stages": stages, "data": images.source.name}
     chunks = images.unchanged("train", _forward(part, below, task))
     try:
+        caching.store.require_room(shape, caching.dtype)
+        network = recipe.of_network(task.backbone, part.stages.stop, task.device)
+        name = images.key("train", what="what a stage gives", dtype=caching.dtype, **network)
         rows = caching.store.compute(name, shape, caching.dtype, chunks, about)
     except NotStoredError as error:
         _log.warning("%s; the stages below are computed in every epoch", error)
