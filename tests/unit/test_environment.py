@@ -4,12 +4,15 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
+from regraft import wandb_service
 from regraft.complaints import explain
 from regraft.config import resolved
-from regraft.environment import NAMES, cores
+from regraft.environment import NAMES, cores, is_on
 from regraft.errors import RegraftError
+from regraft.launch import TRACEBACK
 from regraft.masking import is_secret
 from regraft.paths import conf_folder
+from regraft.rank import rank
 
 
 def value(text):
@@ -19,6 +22,9 @@ def value(text):
 def test_a_listed_variable_is_read(monkeypatch):
     monkeypatch.setenv("DATA_ROOT", "/data")
     assert value("${oc.env:DATA_ROOT}/birds") == "/data/birds"
+    monkeypatch.setenv("DATA_ROOT", "")
+    assert value("${oc.env:DATA_ROOT}") == ""
+    assert value("${oc.env:DATA_ROOT,here}") == "here"
     monkeypatch.delenv("DATA_ROOT")
     assert value("${oc.env:DATA_ROOT,here}") == "here"
     assert value("${oc.env:DATA_ROOT,null}") is None
@@ -99,3 +105,50 @@ def test_nobody_counts_the_cores_of_the_machine_instead():
         path.name for path in files if re.search(r"cpu_count|sched_getaffinity", path.read_text())
     }
     assert asking == {"environment.py"}
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [
+        *((text, False) for text in (None, "", " ", "0", "False", "no", "off")),
+        *((text, True) for text in ("1", "true", "yes", "2")),
+    ],
+)
+def test_a_switch_that_says_no_is_off(text, on, monkeypatch):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    if text is not None:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", text)
+    assert is_on("HYDRA_FULL_ERROR") == on
+
+
+@pytest.mark.parametrize("name", ["HYDRA_FULL_ERROR", TRACEBACK])
+def test_tracebacks_are_shown_where_they_are_asked_for(name, train):
+    for text, shown in (("", False), ("0", False), ("no", False), ("1", True)):
+        done = train("optimizer.lr=abc", **{name: text})
+        assert ("Traceback" in done.stderr) == shown
+        assert done.stderr.splitlines()[-1].startswith("error: optimizer.lr=abc: must be a number")
+
+
+def test_nothing_is_asked_by_being_there(repository):
+    """A variable that is set to nothing, or to 0, is one that is not set."""
+    asking = re.compile(r"\bin os\.environ\b(?![.\[])")
+    sources = sorted((repository / "src").rglob("*.py"))
+    found = [file.name for file in sources if asking.search(file.read_text(encoding="utf-8"))]
+    assert found == ["environment.py"]
+
+
+def test_numbers_of_processes_that_are_none_are_those_of_a_single_one(monkeypatch):
+    for text in ("", "none", "-1", "1.5"):
+        monkeypatch.setenv("WORLD_SIZE", text)
+        monkeypatch.setenv("LOCAL_RANK", text)
+        assert rank.__wrapped__() == 0
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert rank.__wrapped__() == 0
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert rank.__wrapped__() == 1
+
+
+def test_an_empty_mode_of_wandb_is_none(monkeypatch):
+    monkeypatch.setattr(wandb_service.wandb, "login", lambda **_: True)
+    monkeypatch.setenv("WANDB_MODE", "")
+    assert wandb_service.wandb_mode() == "online"
