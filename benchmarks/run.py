@@ -38,14 +38,13 @@ def main() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
-    from regraft.environment import cores
-
-    torch.set_num_threads(cores())
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(threads or 1)
     warnings.filterwarnings("ignore")
     lines = [
         f"# {datetime.date.today()}: {' '.join(words) or 'all'}",
         "",
-        f"{platform.machine()}, {_processor()}, {cores()} cores, "
+        f"{platform.machine()}, {_processor()}, {threads} cores, "
         f"Python {platform.python_version()}, "
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, commit {_commit()}",
         "",

@@ -29,10 +29,8 @@ class Batches:
         weights: Tensor | None = None,  # how likely each is drawn, where not all are alike
         views: int = 1,  # of each image, one block of rows after the other; one is drawn each time
         start: Start = BEGINNING,
-        places: Tensor | None = None,  # of the rows that are meant, where not all are
     ) -> None:
         self.rows, self.labels, self.batch_size = rows, labels, batch_size
-        self.places = places
         self.passes, self.views = passes, views
         # Lightning tells what is called so which epoch it is.
         self.batch_sampler = None
@@ -48,8 +46,6 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         device = self.rows.device
         for indices, rows in self._parts():
-            if self.places is not None:
-                rows = self.places[rows]
             batch = self.rows.index_select(0, rows.to(device)).float()
             yield batch, self.labels.index_select(0, indices.to(device))
 
@@ -103,24 +99,21 @@ class Features(pl.LightningDataModule):
         self.start = BEGINNING
 
     def only(self, indices: Tensor, passes: int) -> Batches:
-        """These training images only, so many times over, each as likely as any other.
-
-        Their rows are not copied: they may be most of a memory map.
-        """
+        """These training images only, so many times over, each as likely as any other."""
         rows, labels = self.tensors["train"]
-        places = torch.cat([indices + view * len(labels) for view in range(self.views)])
-        return self._shuffled(rows, labels[indices], passes, places=places)
+        blocks = [rows[indices + view * len(labels)] for view in range(self.views)]
+        return self._shuffled(torch.cat(blocks), labels[indices], passes)
 
     def train_dataloader(self) -> Batches:
         rows, labels = self.tensors["train"]
         weights = self.balance.of_draws(labels.cpu()) if self.balance else None
         return self._shuffled(rows, labels, passes=1, weights=weights, start=self.start)
 
-    def val_dataloader(self) -> Batches:
-        return self._in_order("val")
+    def val_dataloader(self) -> Batches | list[Batches]:
+        return self._in_order("val") if "val" in self.tensors else []
 
     def predict_dataloader(self) -> list[Batches]:
-        return [self._in_order(split) for split in ("val", "test")]
+        return [self._in_order(split) for split in self.tensors if split != "train"]
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -136,7 +129,6 @@ class Features(pl.LightningDataModule):
         passes: int,
         weights: Tensor | None = None,
         start: Start = BEGINNING,
-        places: Tensor | None = None,
     ) -> Batches:
         return Batches(
             rows,
@@ -147,7 +139,6 @@ class Features(pl.LightningDataModule):
             weights=weights,
             views=self.views,
             start=start,
-            places=places,
         )
 
     def _in_order(self, split: SplitName) -> Batches:

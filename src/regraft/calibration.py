@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 from scipy.stats import beta
 
+Split = tuple[np.ndarray, np.ndarray]  # logits and labels
 BINS = 15
 SURE = 0.9  # that a wanted precision holds for images like those of validation
 _COLDEST, _HOTTEST = 0.01, 100.0
@@ -180,24 +181,18 @@ def error(diagram: Sequence[Sequence[float]]) -> float:
     return sum(count * abs(sure - acc) for count, sure, acc in diagram) / images
 
 
-def report(
-    calibration: Calibration,
-    val: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-) -> dict[str, Any]:
-    """What result.json says of it: what was fitted on `val` and what that does on `test`, each
-    logits and labels."""
-    (val_right, val_sure), (right, sure) = (
-        (logits.argmax(1) == labels, calibration.confidence(logits))
-        for logits, labels in (val, test)
-    )
-    return {
-        **vars(calibration),
-        "val": kept(calibration, val_sure, val_right),
-        "test": kept(calibration, sure, right),
-        "before": bins(Calibration(1.0).confidence(test[0]), right),
-        "after": bins(sure, right),
-    }
+def report(calibration: Calibration, val: Split | None, test: Split | None) -> dict[str, Any]:
+    """What result.json says of it: how much is kept of `val` and `test`, each logits and labels,
+    and what it does on `test`, or on `val` where there is none."""
+    told: dict[str, Any] = {**vars(calibration)}
+    for name, split in (("val", val), ("test", test)):
+        if split is not None:
+            logits, labels = split
+            right, sure = logits.argmax(1) == labels, calibration.confidence(logits)
+            before = bins(Calibration(1.0).confidence(logits), right)
+            kept_of = kept(calibration, sure, right)
+            told |= {name: kept_of, "before": before, "after": bins(sure, right)}
+    return told
 
 
 def _parts(logits: np.ndarray) -> Iterator[np.ndarray]:

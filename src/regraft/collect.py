@@ -22,6 +22,7 @@ from regraft.classwise import Judged
 from regraft.config import build
 from regraft.counts import confusion
 from regraft.curve import MIN_REPLICATES, MIN_SIZES, Point, ladder
+from regraft.data.images import Images
 from regraft.errors import RegraftError
 from regraft.forecast import Forecast, check_target, forecast, with_classes
 from regraft.forecast_file import write
@@ -85,6 +86,15 @@ def refuse_unless_cached(
     if computed is None:
         raise RegraftError(
             f"strategy=collect needs features that are computed once, which they are not: {reason}"
+        )
+
+
+def refuse_without_val(strategy: Strategy | Collect, images: Images) -> None:
+    """Its curve is one of validation accuracies."""
+    if isinstance(strategy, Collect) and not images.sizes["val"]:
+        raise RegraftError(
+            "strategy=collect measures its curve on validation images, and there are none; set "
+            "data.val_fraction=0.15"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.figures.quadrants import QUADRANTS
-from regraft.jobs import Job, planned_jobs, probes_in, read_answers, read_jobs, swept
+from regraft.jobs import Job, called, planned_jobs, probes_in, read_answers, read_jobs, swept
 from regraft.power import WANTED, visible_lead
 from regraft.selection import select
 from regraft.statistics import (
@@ -74,6 +74,11 @@ class Cell:
     def title(self) -> str:
         named = (v if k == "quadrant" else f"{k}={v}" for k, v in self.settings.items())
         return ", ".join(named)
+
+    @property
+    def called(self) -> str:
+        """What a reader calls the images that judge the jobs."""
+        return called(job for row in self.rows for job in row.jobs)
 
     @property
     def one_seed(self) -> bool:
@@ -256,8 +261,7 @@ def test_images(jobs: Sequence[Job], answers: Mapping[Repeat, Answers]) -> int |
     not known. Of folds whose answers are not known only the smallest counts."""
     if len(answers) == len(jobs):
         return sum({known.images: len(known.correct) for known in answers.values()}.values())
-    sizes = [n for job in jobs if isinstance(n := job.data.get("test"), int) and n > 0]
-    return min(sizes, default=None)
+    return min((n for job in jobs if (n := job.judged_on) is not None), default=None)
 
 
 def describe(records: Sequence[Any]) -> str:

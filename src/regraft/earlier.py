@@ -47,7 +47,7 @@ def finished(cfg: DictConfig) -> float | None:
         return None
     refuse_another(folder, masked(resolved(cfg)))
     print(f"{shown(folder)} has finished: nothing to do")
-    return float(result["metrics"]["val/acc"])
+    return float(result["metrics"].get("val/acc", "nan"))
 
 
 def look(folder: Path, cfg: DictConfig) -> dict[str, Any]:

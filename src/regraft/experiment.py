@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -41,7 +41,7 @@ from regraft.checkpoint_io import WholeCheckpoints, save
 from regraft.classifier import Classifier, read_best, stack
 from regraft.collect import Collect
 from regraft.config import build, build_once, check, factory, resolved
-from regraft.data.images import Images
+from regraft.data.images import Images, SplitName
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
 from regraft.length import with_enough_steps
@@ -62,6 +62,7 @@ EXPECTED = (
     ".*does not have many workers.*",
     ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ".*The number of training batches.*",
+    ".*could not find the monitored key.*",  # where nothing is validated, which is said
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*LeafSpec.*",
     ".*your dataloader is not resumable.*",  # to Lightning; see streams.py
@@ -70,7 +71,7 @@ EXPECTED = (
 
 
 def run(cfg: DictConfig) -> float:
-    """Run one job and return its validation accuracy.
+    """Run one job and return its validation accuracy, NaN without validation images.
 
     What it finds out goes into the run's folder, also when it fails (see tracking.py).
     Raises RegraftError for what the user can put right.
@@ -91,7 +92,7 @@ def run(cfg: DictConfig) -> float:
     if not record.result["metrics"]:
         return float("nan")  # one of several devices' processes, of which the first has judged
     summary.show_result(console, record)
-    return float(record.result["metrics"]["val/acc"])
+    return float(record.result["metrics"].get("val/acc", "nan"))
 
 
 def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictConfig) -> None:
@@ -132,6 +133,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     trainer = make_trainer(cfg, logger, watching)
     devices.refuse_what_cannot_be_shared(trainer, plan, images)
     limits.refuse_empty(trainer, images)
+    collect.refuse_without_val(strategy, images)
     record.add(machine=tracking.machine(trainer.strategy.root_device))
 
     # What frozen stages give for an image never changes: it can be computed once.
@@ -187,8 +189,9 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     # Judge the best weights: chosen on the validation split, tested once.
     with best_weights(trainer, classifier, record) as card:
         judge = devices.judge(cfg, trainer)
-        val, test = map(stack, judge.predict(classifier, datamodule=data) or ())
-        calibration = verdict.judge(record, build(cfg.calibration), val, test)
+        said = by_split(images.judged, judge.predict(classifier, datamodule=data) or [])
+        wanted = build(cfg.calibration)
+        calibration = verdict.judge(record, wanted, said.get("val"), said.get("test"))
         card["calibration"] = vars(calibration)
     if unjudged:
         log.warning("nothing was validated during the training: best.ckpt has its last weights")
@@ -197,7 +200,13 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     if isinstance(strategy, Collect) and computed:
         found = collect.answer(strategy, classifier, computed.data, make_head, cfg)
         record.add(forecast=found)
-    outputs.write(record, images, {"val": val, "test": test}, calibration)
+    outputs.write(record, images, said, calibration)
+
+
+def by_split(splits: Sequence[SplitName], predictions: list[Any]) -> outputs.Said:
+    """Of each split what was predicted in batches; Lightning puts no list around a single one."""
+    of_each = predictions if len(splits) > 1 else [predictions]
+    return dict(zip(splits, map(stack, of_each), strict=True))
 
 
 def describe(weights: Weights | None) -> dict[str, str | None] | None:

@@ -185,9 +185,10 @@ def compute(
     trainer.precision_plugin.convert_module(backbone.to(trainer.strategy.root_device)).eval()
     before = backbone.images_forwarded
     try:
-        common = depends_on(cut, backbone, trainer)
+        common = recipe.of_all_splits(cut, backbone, images.input, trainer)
         found = {
-            split: _split(caching, common, cut, images, split, trainer, watch) for split in SPLITS
+            split: _split(caching, common, cut, images, split, trainer, watch)
+            for split in images.splits
         }
     except NotStoredError as error:
         if caching.use == "on":
@@ -213,19 +214,6 @@ def compute(
     return once, computed
 
 
-def depends_on(cut: Cut, backbone: Backbone, trainer: pl.Trainer) -> dict[str, Any]:
-    """What activations depend on besides the images, the same for all splits."""
-    network = recipe.of_network(backbone, cut.stages, trainer.strategy.root_device)
-    return {**network, "activation": list(cut.shape), "precision": trainer.precision}
-
-
-def key_of(
-    images: Images, split: SplitName, common: dict[str, Any], augment: Any, dtype: str
-) -> str:
-    """The key of a split's activations, of which `augment` says what was drawn."""
-    return images.key(split, what="activations", augment=augment, dtype=dtype, **common)
-
-
 def _split(
     caching: Caching,
     common: dict[str, Any],
@@ -243,7 +231,7 @@ def _split(
     if augment is not None:
         drawn = [CHANGES, type(augment).__module__, repr(augment), count, images.batch_size]
     ways = [
-        (stored, key_of(images, split, common, drawn, kind))
+        (stored, recipe.key_of(common, images.fingerprint(split), drawn, kind))
         for stored, kind in ((caching.dtype, caching.dtype), ("float32", "beyond float16"))
     ]
     if caching.store.entry(ways[1][1]):  # half precision was tried, and does not do

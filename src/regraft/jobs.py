@@ -5,7 +5,7 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,15 @@ from regraft.statistics import Answers, Repeat
 
 NO_RESULT = "no result was written: the job is still running, or it was killed"
 PROBED = "probe.csv"  # of strategy=probe: which training images were told right
+CALLED = {"val": "validation", "test": "test"}  # what a reader calls the split that judges
 # Asked first when nobody wrote down what was swept: these say why the other choices differ.
 FIRST = ("quadrant", "data", "backbone", "strategy")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep; `acc` (test accuracy) is None when there is none, and `error` then
-    says why. `record` is its result.json as it was read, once; {} if that could not be."""
+    """One job of a sweep; `acc` (test accuracy, or that of val where there is no test) is None when
+    there is none, and `error` then says why."""
 
     number: int
     folder: Path
@@ -51,7 +52,6 @@ class Job:
     backbone: str | None = None  # timm's name
     pretrain: Mapping[str, Any] = field(default_factory=dict)  # of pretrain=
     trial: bool = False  # of trainer.fast_dev_run, whose numbers say nothing
-    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -64,12 +64,39 @@ class Job:
         return {**self.cost, "wall_s": max(wall - phase, 0) + making}
 
     @property
+    def judged_by(self) -> str:
+        """The split whose accuracy `acc` is: "test", or "val" where there is no test."""
+        return judge(self.data)
+
+    @property
+    def called(self) -> str:
+        """What a reader calls the images that judge it."""
+        return CALLED[self.judged_by]
+
+    @property
+    def judged_on(self) -> int | None:
+        """How many images `acc` is about; None if that is not known."""
+        images = self.data.get(self.judged_by)
+        return images if isinstance(images, int) and images > 0 else None
+
+    @property
     def repeat(self) -> Repeat | None:
         """What tells repetitions of one setting apart; None if the seed is not known."""
         return None if self.seed is None else (-1 if self.fold is None else self.fold, self.seed)
 
     def setting(self, key: str) -> str:
         return self.choices.get(key) or self.overrides.get(key, "default")
+
+
+def judge(data: Mapping[str, Any]) -> str:
+    """The split that judges a run on these data: "val" if it is known that there is no test."""
+    return "val" if data.get("test") == 0 else "test"
+
+
+def called(jobs: Iterable[Job]) -> str:
+    """What a reader calls the images that judge these jobs."""
+    words = {job.called: None for job in jobs if job.acc is not None}
+    return " or ".join(words) or CALLED["test"]
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -123,10 +150,11 @@ def read_job(folder: Path) -> Job:
     seed = record.get("seed", whole(overrides.get("seed")))
     seed = seed if type(seed) is int else None  # a job may have failed for what it was given
     metrics, strategy = metrics_of(record), table(record, "strategy")
-    acc = metrics.get("test/acc")
+    judged = judge(table(record, "data"))
+    acc = metrics.get(f"{judged}/acc")
     acc = float(acc) if isinstance(acc, int | float) and math.isfinite(acc) else None
     if not error and (acc is None or seed is None):
-        error = f"finished, but result.json holds no {'test/acc' if acc is None else 'seed'}"
+        error = f"finished, but result.json holds no {f'{judged}/acc' if acc is None else 'seed'}"
     return Job(
         number=whole(folder.name) or 0,  # of a sweep; a run alone has none
         folder=folder,
@@ -149,7 +177,6 @@ def read_job(folder: Path) -> Job:
         backbone=record.get("backbone"),
         pretrain=table(record, "pretrain"),
         trial=record.get("trial") is True,
-        record=record,
     )
 
 
@@ -234,18 +261,25 @@ def swept(jobs: Sequence[Job]) -> list[str]:
 
 
 def read_answers(path: Path) -> Answers | None:
-    """Which test images a run got right, from its predictions.csv; None if that cannot be read."""
+    """Which test images a run got right, or val images where there is no test, from its
+    predictions.csv; None if that cannot be read."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(first_columns(file))
             if next(rows)[:4] != ["split", "name", "true", "predicted"]:
                 return None
-            test = sorted(tuple(map(from_csv, row[1:4])) for row in rows if row[0] == "test")
+            test = sorted(tuple(map(from_csv, row[1:4])) for row in judging(rows))
     except (OSError, ValueError, IndexError, StopIteration, csv.Error):
         return None
     asked = "\0".join(f"{name}\0{true}" for name, true, _ in test)
     digest = hashlib.sha256(asked.encode()).hexdigest()
     return Answers(digest, np.array([t == p for _, t, p in test], dtype=bool)) if test else None
+
+
+def judging(rows: Iterable[list[str]]) -> list[list[str]]:
+    """Those rows of predictions.csv that are of the test images, or of val where there are none."""
+    kept = [row for row in rows if row[0] in CALLED]
+    return [row for row in kept if row[0] == "test"] or kept
 
 
 def first_columns(lines: Iterator[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 
 from regraft.data.images import Images, NeverAlone
 from regraft.errors import RegraftError
@@ -15,13 +15,18 @@ def refuse_empty(trainer: Any, images: Images) -> None:
     Lightning would say so in the middle of a job, or train nothing at all.
     """
     sizes, size = images.sizes, images.batch_size
+    if not sizes["val"] and any(isinstance(one, EarlyStopping) for one in trainer.callbacks):
+        raise RegraftError(
+            "callbacks=early_stopping watches the validation, and there are no validation images; "
+            "leave it out or set data.val_fraction=0.15"
+        )
     train = NeverAlone.count(sizes["train"], size)
     val, test = (math.ceil(sizes[split] / size) for split in ("val", "test"))
     overfit = "overfit_batches" if trainer.overfit_batches else None
     train = _left(overfit or "limit_train_batches", trainer.limit_train_batches, train)
     if trainer.limit_val_batches:  # 0: nothing is validated
         _left(overfit or "limit_val_batches", trainer.limit_val_batches, val)
-    _left("limit_predict_batches", trainer.limit_predict_batches, min(val, test))
+    _left("limit_predict_batches", trainer.limit_predict_batches, min(val or test, test or val))
     every = trainer.val_check_interval
     if isinstance(every, int) and every > train:
         raise RegraftError(

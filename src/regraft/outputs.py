@@ -17,6 +17,7 @@ from regraft.data.images import Images, SplitName
 from regraft.data.readable import listing
 from regraft.data.sources import Source
 from regraft.data.transforms import UnreadableImageError
+from regraft.jobs import CALLED
 from regraft.tracking import Record
 
 Said = dict[SplitName, tuple[Tensor, Tensor]]  # logits (N, num_classes) and labels (N,)
@@ -30,20 +31,21 @@ MOST_CLASSES = 100  # whose pairs are the 10,000 rows that W&B shows of a table
 def write(record: Record, images: Images, splits: Said, calibration: Calibration) -> None:
     """Write predictions.csv and, outside a sweep, the pictures; tell W&B if the run has one.
 
-    `splits` maps "val" and "test" to logits (N, num_classes) and labels (N,).
+    `splits` maps those of "val" and "test" that there are to logits (N, num_classes) and labels
+    (N,); the pictures are of the last.
     """
-    folder = record.job.folder
+    folder, split = record.job.folder, images.judged[-1]
     write_predictions(folder, record.result["id"], images, splits, calibration)
     seen: Seen | None = None
     try:
-        worst = _worst(images, *splits["test"], calibration)
-        seen = [(one, _pixels(images, one.place)) for one in worst]
+        worst = _worst(images, split, *splits[split], calibration)
+        seen = [(one, _pixels(images, split, one.place)) for one in worst]
         mistakes.write(folder / mistakes.FILE, seen)
     except UnreadableImageError as error:  # gone since its features were computed, say
         _log.warning("the most confident mistakes are not kept: %s", error)
     if record.job.sweep is None:  # else at the sweep's end, so that no job waits for it
         pictures.draw(folder, record.result)
-    record.tell(lambda run: run.log(_media(record, images, seen, *splits["test"])))
+    record.tell(lambda run: run.log(_media(record, images, split, seen, *splits[split])))
 
 
 def write_skipped(record: Record, source: Source) -> None:
@@ -75,6 +77,7 @@ def write_skipped(record: Record, source: Source) -> None:
 def _media(
     record: Record,
     images: Images,
+    split: SplitName,
     seen: Seen | None,
     logits: Tensor,
     labels: Tensor,
@@ -83,13 +86,13 @@ def _media(
     be read any more."""
     media: dict[str, Any] = {"plan": _table(record.result["plan"])}
     if seen is not None:
-        media["test/confident_mistakes"] = _mistakes(seen)
+        media[f"{split}/confident_mistakes"] = _mistakes(seen)
     if len(images.classes) <= MOST_CLASSES:
         media["confusion_matrix"] = wandb.plot.confusion_matrix(
             y_true=labels.tolist(),
             preds=logits.argmax(1).tolist(),
             class_names=list(images.classes),
-            title="Confusion matrix of the test images",
+            title=f"Confusion matrix of the {CALLED[split]} images",
         )
     return media
 
@@ -118,14 +121,14 @@ def _rows(logits: Tensor, calibration: Calibration) -> Iterator[np.ndarray]:
 
 
 def _worst(
-    images: Images, logits: Tensor, labels: Tensor, calibration: Calibration
+    images: Images, split: SplitName, logits: Tensor, labels: Tensor, calibration: Calibration
 ) -> list[mistakes.Mistake]:
     """The most confident mistakes of (N, num_classes) logits against labels (N,)."""
     confidence = torch.from_numpy(calibration.confidence(logits.numpy()))
     predicted = logits.argmax(1)
     wrong = (predicted != labels).nonzero().flatten()
     first = wrong[confidence[wrong].argsort(descending=True, stable=True)][: mistakes.MOST]
-    names, classes = images.names["test"], images.classes
+    names, classes = images.names[split], images.classes
     return [
         mistakes.Mistake(
             index,
@@ -138,9 +141,9 @@ def _worst(
     ]
 
 
-def _pixels(images: Images, index: int) -> np.ndarray:
-    """A test image as the network is given it, uint8 (H, W, 3)."""
-    return images.datasets["test"][index][0].permute(1, 2, 0).numpy()
+def _pixels(images: Images, split: SplitName, index: int) -> np.ndarray:
+    """An image as the network is given it, uint8 (H, W, 3)."""
+    return images.datasets[split][index][0].permute(1, 2, 0).numpy()
 
 
 def _mistakes(seen: Seen) -> wandb.Table:

@@ -13,7 +13,7 @@ from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.escaping import from_csv
 from regraft.figures import reliability, runs
-from regraft.jobs import first_columns, load_result, table
+from regraft.jobs import CALLED, first_columns, judge, judging, load_result, table
 
 log = logging.getLogger(__name__)
 
@@ -22,22 +22,21 @@ def show(folder: Path, console: Console) -> None:
     """Draw the pictures of a finished job and say how good it was; see `of_job`."""
     drawn = of_job(folder)
     metrics = table(load_result(folder / "result.json")[0], "metrics")
-    console.print(Text(f"accuracy {metrics.get('test/acc')} test, {metrics.get('val/acc')} val"))
+    known = [
+        f"{metrics[f'{split}/acc']} {split}"
+        for split in ("test", "val")
+        if f"{split}/acc" in metrics
+    ]
+    console.print(Text(f"accuracy {', '.join(known)}"))
     names = ", ".join(path.name for path in drawn)
     console.print(Text(f"{names} in {folder}"), soft_wrap=True)
 
 
-def of_sweep(
-    folders: Iterable[Path], results: Mapping[Path, Mapping[str, Any]] | None = None
-) -> None:
-    """Draw the pictures of these finished jobs; one that cannot be drawn is a line in the log.
-
-    `results` are what has been read of them already.
-    """
+def of_sweep(folders: Iterable[Path]) -> None:
+    """Draw the pictures of these finished jobs; one that cannot be drawn is a line in the log."""
     for folder in folders:
         try:
-            result = (results or {}).get(folder)
-            draw(folder, result) if result else of_job(folder)
+            of_job(folder)
         except RegraftError as error:
             log.warning("%s", error)
 
@@ -66,7 +65,7 @@ def draw(folder: Path, result: Mapping[str, Any]) -> tuple[Path, ...]:
         runs.confusion_matrix(*tested, drawn[1])
         if calibration:
             drawn.append(folder / "reliability.png")
-            reliability.draw(calibration, drawn[-1])
+            reliability.draw(calibration, drawn[-1], CALLED[judge(table(result, "data"))])
     except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
         raise RegraftError(f"{folder} cannot be drawn: {explain(error)}") from error
     return tuple(drawn)
@@ -93,6 +92,6 @@ def read_test(path: Path) -> tuple[list[int], list[int], list[str]]:
         if not classes:
             raise ValueError(f"{path.name} names no class")
         index = {name: number for number, name in enumerate(classes)}
-        rows = [row for row in csv.reader(first_columns(file)) if row[0] == "test"]
+        rows = judging(csv.reader(first_columns(file)))
     true, predicted = ([index[from_csv(row[column])] for row in rows] for column in (2, 3))
     return true, predicted, classes

@@ -1,5 +1,6 @@
 """What a person reads in the terminal: the plan before the training, the result after it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,8 @@ from rich.text import Text
 
 from regraft.data.transforms import InputConfig
 from regraft.escaping import printable
+from regraft.jobs import CALLED, judge
+from regraft.statistics import wilson
 from regraft.tracking import Record
 
 
@@ -56,31 +59,46 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [row["stage"], row["modules"], params, row["action"], ratio, starts, cached]
 
 
+def headline(result: Mapping[str, Any]) -> str:
+    """How good a run is, on how many images, and how exactly that many can tell."""
+    metrics, calibration, split = result["metrics"], result["calibration"], judge(result["data"])
+    acc, images = metrics[f"{split}/acc"], result["data"][split]
+    low, high = wilson(acc, images)
+    other = f", {metrics['val/acc']:.3f} val" if split == "test" and "val/acc" in metrics else ""
+    chosen = ", which chose the epoch, too" if split == "val" else ""
+    cold = f"{calibration['temperature']:.2f} of {calibration['images']:,} validation images"
+    cold = cold if calibration["images"] else "1, as there are no validation images"
+    return (
+        f"{acc:.3f} {CALLED[split]} ({low:.3f} to {high:.3f} on {images:,} images{chosen}){other} "
+        f"(macro F1 {metrics[f'{split}/macro_f1']:.3f}, "
+        f"calibration error {metrics[f'{split}/ece']:.3f}, "
+        f"{metrics[f'{split}/ece_uncalibrated']:.3f} without the temperature {cold})"
+    )
+
+
 def show_result(console: Console, record: Record) -> None:
     """Print a finished run in a few lines: how good, at what cost, where, what next."""
     result, folder = record.result, record.job.folder
-    metrics, cost, calibration = result["metrics"], result["cost"], result["calibration"]
+    cost, calibration = result["cost"], result["calibration"]
     # In a sweep blocks of jobs that run side by side alternate.
     lines = {"job": folder.name} if record.job.sweep else {}
     lines |= {
-        "accuracy": f"{metrics['test/acc']:.3f} test, {metrics['val/acc']:.3f} val "
-        f"(macro F1 {metrics['test/macro_f1']:.3f}, calibration error {metrics['test/ece']:.3f}, "
-        f"{metrics['test/ece_uncalibrated']:.3f} without the temperature "
-        f"{calibration['temperature']:.2f} of {calibration['images']:,} validation images)",
+        "accuracy": headline(result),
         "cost": f"{cost['wall_s']:.1f} s without the program's start, "
         f"of which training {cost['fit_s']:.1f} s; "
         f"{cost['images_forwarded']:,} images forwarded; "
         f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",
         "files": f"{folder}",
     }
-    if result["trial"]:
+    if result.get("trial"):
         lines["trial"] = "trainer.fast_dev_run: these numbers say nothing, and no weights are kept"
     if calibration["threshold"] is not None:
-        said = calibration["test"]
+        judged = judge(result["data"])
+        said = calibration[judged]
         right = f", of which {said['precision']:.1%} are right" if said["images"] else ""
         lines["threshold"] = (
             f"{calibration['threshold']:.3f} for a precision of {calibration['precision']}: above "
-            f"are {said['coverage']:.1%} of the test images{right}"
+            f"are {said['coverage']:.1%} of the {CALLED[judged]} images{right}"
         )
     if cost["cache"] != "off":
         found = "found" if cost["cache"] == "hit" else "computed"

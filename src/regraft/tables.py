@@ -119,7 +119,14 @@ def heading(cell: Cell) -> str:
 
 def cell_table(cell: Cell, contender: str) -> list[str]:
     """A Markdown table with a row per contender."""
-    head = [contender, "test acc", "95 % interval", "runs", "behind the best, points", "p"]
+    head = [
+        contender,
+        f"{cell.called} acc",
+        "95 % interval",
+        "runs",
+        "behind the best, points",
+        "p",
+    ]
     head += ["seconds", "trained parameters", ""]
     lines = [markdown_row(head), markdown_row(["---", *["---:"] * 7, "---"])]
     lines += [markdown_row([escape(text) for text in cells_in(cell, row)]) for row in cell.rows]

@@ -35,7 +35,10 @@ def chosen(
         return replace(stored, threshold=threshold, precision=None)
     if precision is None or (precision == stored.precision and stored.threshold is not None):
         return stored
-    given, labels = judged(trained)["val"]
+    splits = judged(trained)
+    if "val" not in splits:
+        raise RegraftError(f"--precision {precision:g}: the run has no validation images for it")
+    given, labels = splits["val"]
     right = given.argmax(1) == labels
     found = calibration.threshold(stored.confidence(given), right, precision)
     if found is None:
@@ -63,7 +66,7 @@ def judged(trained: Trained) -> dict[str, logits.Split]:
     if run is None:
         return _of_before(trained)
     found = logits.read(path := _beside(trained, logits.NAME))
-    if (found.run, found.classes) != (run, trained.classes) or "val" not in found.splits:
+    if (found.run, found.classes) != (run, trained.classes):
         raise RegraftError(f"{shown(path)} is of another run than the network")
     return found.splits
 

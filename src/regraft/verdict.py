@@ -47,20 +47,31 @@ def loss(logits: Tensor, labels: Tensor) -> float:
     return total / len(labels)
 
 
-def judged(precision: float | None, val: Said, test: Said) -> Judged:
+def judged(precision: float | None, val: Said | None, test: Said | None) -> Judged:
     """The calibration that fits `val`, and the report and the metrics that result.json has.
 
-    Raises RegraftError for logits that are no numbers.
+    Without `val` nothing is fitted; without `test` what is said of the calibration is said of
+    `val`. Raises RegraftError for logits that are no numbers.
     """
-    for split, (logits, _) in (("val", val), ("test", test)):
+    there = {split: said for split, said in (("val", val), ("test", test)) if said is not None}
+    for split, (logits, _) in there.items():
         _refuse_nan(split, logits)
-    arrays = [(logits.numpy(), labels.numpy()) for logits, labels in (val, test)]
-    found = calibration.fit(*arrays[0], precision)
-    told = calibration.report(found, *arrays)
-    measured = metrics("val", val, found) | metrics("test", test, found)
+    arrays = {split: (logits.numpy(), labels.numpy()) for split, (logits, labels) in there.items()}
+    found = Calibration(1.0, None, precision, 0)
+    if val is not None:
+        found = calibration.fit(*arrays["val"], precision)
+    told = calibration.report(found, arrays.get("val"), arrays.get("test"))
+    measured: dict[str, float] = {}
+    for split, said in there.items():
+        measured |= metrics(split, said, found)
     # In earlier runs `test/ece` was that of the network as it is: the first of these is the same.
     before, after = (round(calibration.error(told[name]), 6) for name in ("before", "after"))
-    return found, told, measured | {"test/ece_calibrated": after, "test/ece_uncalibrated": before}
+    last = [*there][-1]
+    return (
+        found,
+        told,
+        measured | {f"{last}/ece_calibrated": after, f"{last}/ece_uncalibrated": before},
+    )
 
 
 def _refuse_nan(split: str, logits: Tensor) -> None:
@@ -71,11 +82,13 @@ def _refuse_nan(split: str, logits: Tensor) -> None:
         )
 
 
-def judge(record: Record, wanted: calibration.Wanted, val: Said, test: Said) -> Calibration:
+def judge(
+    record: Record, wanted: calibration.Wanted, val: Said | None, test: Said | None
+) -> Calibration:
     """Fit the calibration on `val`, record it and how good the network is, and return it."""
     found, told, measured = judged(wanted.precision, val, test)
     record.add(metrics=measured, calibration=told)
     if found.precision is not None and found.threshold is None:
-        why = calibration.unreached(found.precision, len(val[1]))
+        why = calibration.unreached(found.precision, found.images or 0)
         log.warning("calibration.precision=%s: %s; none is set", found.precision, why)
     return found

@@ -138,6 +138,17 @@ def test_what_serves_as_which_split_is_one_line(split_root):
     assert found.found.startswith("train is 'Training', test is 'test'; 4 images for val split off")
 
 
+def test_a_split_without_images_is_said_and_not_judged_by(split_root):
+    shutil.rmtree(split_root / "test")
+    job = job_on(split_root)
+    assert job.images.sizes["test"] == 0
+    assert [one.check for one in labels.precision(job)] == ["val size"]
+    found = {one.check: one.found for one in labels.counts(job)}
+    assert found["splits"].endswith("no test, so val judges, which also chooses the epoch")
+    assert "missing classes" not in found
+    assert len(labels.precision(job_on(split_root, "data.judge_by=test"))) == 2
+
+
 def test_what_was_joined_is_said(root):
     (root / "cats" / "0.png").rename((root / "Cats").mkdir() or root / "Cats" / "0.png")
     found = one(labels.counts(job_on(root, "data.merge_labels=true")))

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from regraft.data.transforms import InputConfig
-from regraft.summary import show_plan, show_result
+from regraft.summary import headline, show_plan, show_result
 from regraft.tracking import Job, Record
 
 INPUT = InputConfig((48, 64), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), "bicubic", 0.875)
@@ -93,3 +93,17 @@ def test_the_plan_says_what_serves_as_which_split(console, tmp_path):
     made = record(tmp_path / "run", plan=[STAGE | {"cached": False}], features="off", data=data)
     show_plan(console, made, INPUT)
     assert "splits: train is 'Training', test is 'Testing'" in console.file.getvalue()
+
+
+def test_the_headline_carries_its_interval_and_the_number_of_images():
+    assert headline(RESULT).startswith("0.900 test (0.744 to 0.965 on 30 images), 0.800 val (macro")
+    metrics = {key.replace("test", "val"): v for key, v in RESULT["metrics"].items()}
+    of_val = RESULT | {"data": RESULT["data"] | {"test": 0}, "metrics": metrics | {"val/acc": 0.8}}
+    assert headline(of_val).startswith(
+        "0.800 validation (0.584 to 0.919 on 20 images, which chose the epoch, too) (macro F1"
+    )
+    without = {k: v for k, v in RESULT["metrics"].items() if k != "val/acc"}
+    calibration = {"temperature": 1.0, "images": 0, "threshold": None}
+    unfitted = headline(RESULT | {"metrics": without, "calibration": calibration})
+    assert unfitted.startswith("0.900 test (0.744 to 0.965 on 30 images) (macro F1 0.700, ")
+    assert unfitted.endswith("without the temperature 1, as there are no validation images)")

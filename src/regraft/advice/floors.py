@@ -19,13 +19,14 @@ def measure(cfg: DictConfig, watch: Watch) -> dict[str, float]:
     pretrained, weights = pretrained_trunk(cfg)
     random = random_trunk(cfg)
     images = images_for(cfg, at_most(build(cfg.data, cfg.seed), MOST), random)
-    labels, truth = (images.labels(split).numpy() for split in ("train", "test"))
+    judge = images.judged[-1]
+    labels, truth = (images.labels(split).numpy() for split in ("train", judge))
     found = {"majority": float(np.mean(truth == np.bincount(labels).argmax()))}
     trunks = {"random trunk, linear probe": random}
     if weights is not None:
         trunks["linear probe"] = pretrained
     for name, trunk in trunks.items():
-        train, test = (features_of(cfg, trunk, images, s, watch).last for s in ("train", "test"))
+        train, test = (features_of(cfg, trunk, images, s, watch).last for s in ("train", judge))
         penalty = scores.best_penalty(train, labels, cfg.seed)
         model = scores.fit_linear(train, labels, penalty)
         found[name] = float(model.score(test, truth))

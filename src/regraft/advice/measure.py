@@ -99,6 +99,11 @@ def measure(cfg: DictConfig, auto: Auto, watch: Watch) -> Evidence:
     random = random_trunk(cfg)
     some = at_most(whole, auto.max_images)
     images = images_for(cfg, some, random)
+    if not images.sizes["val"]:
+        raise RegraftError(
+            "the advice is measured on validation images, and there are none; set "
+            "data.val_fraction=0.15, or choose a strategy"
+        )
     labels, val_labels = (images.labels(split).numpy() for split in ("train", "val"))
     scores.check_labels(labels)
 

@@ -46,6 +46,7 @@ def image_folder(
     white: Rule = "auto",
     val_fraction: Fraction,
     test_fraction: Fraction,
+    judge_by: subset.JudgeBy = "test",
     split_seed: Seed,
     fold: Fold,
     folds: Folds,
@@ -67,6 +68,7 @@ def image_folder(
     division = subset.Division(
         val_fraction=val_fraction,
         test_fraction=test_fraction,
+        judge_by=judge_by,
         split_seed=split_seed,
         fold=fold,
         folds=folds,

@@ -71,6 +71,7 @@ def hub_images(
     white: Rule = "auto",
     val_fraction: Fraction,
     test_fraction: Fraction,
+    judge_by: subset.JudgeBy = "test",
     split_seed: Seed,
     fold: Fold,
     folds: Folds,
@@ -90,6 +91,7 @@ def hub_images(
     division = subset.Division(
         val_fraction=val_fraction,
         test_fraction=test_fraction,
+        judge_by=judge_by,
         split_seed=split_seed,
         fold=fold,
         folds=folds,

@@ -53,6 +53,7 @@ def manifest(
     merge_labels: MergeLabels = None,
     val_fraction: Fraction,
     test_fraction: Fraction,
+    judge_by: subset.JudgeBy = "test",
     split_seed: Seed,
     fold: Fold,
     folds: Folds,
@@ -87,6 +88,7 @@ def manifest(
     division = subset.Division(
         val_fraction=val_fraction,
         test_fraction=test_fraction,
+        judge_by=judge_by,
         split_seed=split_seed,
         fold=fold,
         folds=folds,

@@ -25,7 +25,7 @@ Fold = Annotated[int, Ge(0)] | None
 Folds = Annotated[int, Ge(2)]
 Count = Annotated[int, Gt(0)]
 Seed = Annotated[int, Ge(0)]
-Fraction = Annotated[float, Gt(0), Lt(1)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True, eq=False)

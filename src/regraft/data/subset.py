@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -62,13 +63,21 @@ def some(labels: np.ndarray, most: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
+JudgeBy = Literal["val", "test"]
+NONE = {
+    "val": "no val, so the weights of the last epoch are taken",
+    "test": "no test, so val judges, which also chooses the epoch",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Division:
     """How images that have no split of their own are divided, as the keys of `data` say it.
 
-    By fractions; or, where a `fold` is given, in so many `folds` of equal size: one is for test and
-    the next for val, and over all folds each image is for test once. Images of one group stay
-    together.
+    By fractions, of which one may be 0; or, where a `fold` is given, in so many `folds` of equal
+    size: one is for test and the next for val, and over all folds each image is for test once.
+    Images of one group stay together. A set with a val of its own is judged by "val", and no test
+    is split off, or by a "test" that is.
     """
 
     val_fraction: float
@@ -76,6 +85,23 @@ class Division:
     split_seed: int
     fold: int | None
     folds: int
+    judge_by: JudgeBy = "test"
+
+    def taken(self, missing: Sequence[str]) -> list[str]:
+        """Which of the `missing` splits are split off train.
+
+        Raises RegraftError if neither val nor test would be there to judge by.
+        """
+        if self.fold is not None:
+            return list(missing)
+        own_val = "val" not in missing and self.judge_by == "val"
+        fractions = {"val": self.val_fraction, "test": 0 if own_val else self.test_fraction}
+        found = [name for name in missing if fractions[name] > 0]
+        if len(missing) == 2 and not found:
+            raise RegraftError(
+                "data.val_fraction=0 and data.test_fraction=0 leave no image to judge by; keep one"
+            )
+        return found
 
     def parts(
         self,
@@ -84,19 +110,24 @@ class Division:
         missing: Sequence[str],
         groups: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """Sorted indices of "train" and of each of the `missing` splits, all with every class.
+        """Sorted indices of "train" and of each of the `missing` splits, all with every class, or
+        with no image where it is not to be split off.
 
         `groups` (N,) names each image's group. Raises RegraftError where that cannot be done.
         """
         if self.fold is None:
-            fractions = [getattr(self, f"{name}_fraction") for name in missing]
+            taken = self.taken(missing)
+            none = {name: np.arange(0) for name in missing}
+            if not taken:
+                return {"train": np.arange(len(labels)), **none}
+            fractions = [getattr(self, f"{name}_fraction") for name in taken]
             if groups is None:
                 found = split(labels, classes, fractions=fractions, seed=self.split_seed)
             else:
                 found = split_groups(
                     labels, groups, classes, fractions=fractions, seed=self.split_seed
                 )
-            return dict(zip(["train", *missing], found, strict=True))
+            return none | dict(zip(["train", *taken], found, strict=True))
         self._check(missing)
         folds = self._folds(labels, classes, groups)
         held = {
@@ -110,11 +141,12 @@ class Division:
         return found_parts
 
     def words(self, sizes: Mapping[str, int], *, grouped: bool = False) -> str:
-        """What was split off and how, for the log."""
-        counts = " and ".join(f"{size} images for {name}" for name, size in sizes.items())
+        """What was split off and how, and what there is none of, for the log."""
+        counts = " and ".join(f"{size} images for {name}" for name, size in sizes.items() if size)
         by = "by class and group" if grouped else "by class"
         how = f"fold {self.fold} of {self.folds}, " if self.fold is not None else ""
-        return f"{counts} split off train {by} ({how}split_seed={self.split_seed})"
+        off = f"{counts} split off train {by} ({how}split_seed={self.split_seed})"
+        return "; ".join([off] * bool(counts) + [NONE[n] for n, size in sizes.items() if not size])
 
     def _check(self, missing: Sequence[str]) -> None:
         if not missing:

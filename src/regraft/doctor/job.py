@@ -79,6 +79,7 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
     caching = build(cfg.features)
     devices.refuse_what_cannot_be_shared(trainer, plan, images)
     once = features.decide(caching, plan, backbone, head, images, trainer.world_size)
+    collect.refuse_without_val(strategy, images)
     collect.refuse_unless_cached(strategy, plan, once.reason, once.cut)
     return Job(
         cfg,

@@ -33,7 +33,7 @@ def counts(job: Job) -> list[Finding]:
         findings.append(green("splits", images.source.origin))
     fix = "nothing, if that is meant; else correct the table or the folders"
     findings += [yellow("left out or joined", remark, fix) for remark in images.source.remarks]
-    for split in ("val", "test"):
+    for split in images.judged:
         if lost := [name for name, count in table.items() if not count[split]]:
             found = f"{split} has no image of {some(lost)}, so nothing tells how good they are"
             fix = f"add some to {split}, or let regraft split it off train (data.{split}_fraction)"
@@ -79,7 +79,7 @@ def enough(job: Job) -> list[Finding]:
 def precision(job: Job) -> list[Finding]:
     """How exactly the images of val and test can tell an accuracy."""
     findings = []
-    for split in ("val", "test"):
+    for split in job.images.judged:
         images = job.images.sizes[split]
         low, high = wilson(ACCURACY, images)
         points = 50 * (high - low)

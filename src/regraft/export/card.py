@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from regraft.escaping import in_markdown, printable
 from regraft.export import snippets
 from regraft.export.parity import BATCHES, TOLERANCE
+from regraft.jobs import CALLED, judge
 
 SHOWN = 30  # classes; regraft.json has all
 # Identifiers of the hub; any other licence is `other`, with its name.
@@ -52,14 +53,15 @@ def metadata(told: dict[str, Any], name: str) -> str:
     weights, data = told["weights"] or {}, told["data"]
     licence = (weights.get("license") or "").lower()
     base = weights.get("source") if is_of_hub(told) else None
-    accuracy = told["metrics"].get("test/acc")
+    split = judge(told["data"])
+    accuracy = told["metrics"].get(f"{split}/acc")
     dataset = printable(data["name"]) or "unknown"
     judged = [
         EvalResult(
             task_type="image-classification",
             dataset_type=dataset,
             dataset_name=dataset,
-            dataset_split="test",
+            dataset_split=CALLED[split],
             metric_type="accuracy",
             metric_value=accuracy,
         )
@@ -97,22 +99,25 @@ def about(told: dict[str, Any]) -> str:
 
 
 def results(told: dict[str, Any]) -> str:
-    """What was measured on the test images."""
-    metrics, images = told["metrics"], told["data"].get("test")
+    """What was measured on the images that judge."""
+    metrics, split = told["metrics"], judge(told["data"])
+    images, of = told["data"].get(split), CALLED[split]
     rows = [
-        f"| {words} | {metrics[f'test/{key}']:.4g} |"
+        f"| {words} | {metrics[f'{split}/{key}']:.4g} |"
         for key, words in METRICS.items()
-        if metrics.get(f"test/{key}") is not None
+        if metrics.get(f"{split}/{key}") is not None
     ]
     if not rows:
         return "It is not known how good it is: it was exported from a checkpoint alone."
-    of = f"{images:,} test images" if images else "test images"
+    counted = f"{images:,} {of} images" if images else f"{of} images"
+    how = f"Measured once, on {counted} of the same source, which neither trained it nor chose its"
+    if split == "val":
+        how = f"Measured on {counted} of the same source, which did not train it but chose its"
     return "\n".join(
         [
-            f"Measured once, on {of} of the same source, which neither trained it nor chose its "
-            "epoch:",
+            f"{how} epoch:",
             "",
-            "| metric | test |",
+            f"| metric | {of} |",
             "|---|---|",
             *rows,
         ]
@@ -132,15 +137,15 @@ def certainty(told: dict[str, Any]) -> str:
     if threshold is None:
         lines.append("There is no threshold: it says something of every image.")
         return " ".join(lines)
-    wanted, kept = told["calibration"]["precision"], told["kept"].get("test")
+    wanted, kept = told["calibration"]["precision"], told["kept"].get(judge(told["data"]))
     lines.append(
         f"Below a **largest probability of {threshold:.4g}** say nothing: from there on, at "
         f"least {100 * wanted:.4g}% of the validation images were told right."
     )
     if kept and kept["precision"] is not None:
         lines.append(
-            f"On the test images that keeps {kept['coverage']:.1%}, of which "
-            f"{kept['precision']:.1%} are right."
+            f"On the {CALLED[judge(told['data'])]} images that keeps {kept['coverage']:.1%}, of "
+            f"which {kept['precision']:.1%} are right."
         )
     return " ".join(lines)
 

@@ -14,14 +14,14 @@ Diagram = Sequence[Sequence[float]]  # per bin: images, mean confidence, accurac
 BLUE = "#1f5f8b"
 
 
-def draw(found: Mapping[str, Any], path: Path) -> None:
-    """Write the picture of what result.json says of a calibration."""
+def draw(found: Mapping[str, Any], path: Path, of: str = "test") -> None:
+    """Write the picture of what result.json says of a calibration, on the images `of` a split."""
     with drawing(path, 4.6, 5.0, 130) as figure:
-        compose(figure, found)
+        compose(figure, found, of)
 
 
-def compose(figure: Figure, found: Mapping[str, Any]) -> None:
-    """Accuracy over confidence, and how many test images are that sure."""
+def compose(figure: Figure, found: Mapping[str, Any], of: str = "test") -> None:
+    """Accuracy over confidence, and how many images are that sure."""
     before, after = found["before"], found["after"]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     figure.subplots_adjust(left=0.14, right=0.96, bottom=0.1, top=0.83, hspace=0.08)
@@ -37,10 +37,10 @@ def compose(figure: Figure, found: Mapping[str, Any]) -> None:
         above.axvline(found["threshold"], color=INK, lw=0.9, label=label)
         below.axvline(found["threshold"], color=INK, lw=0.9)
     above.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
-    tested = f"{sum(images for images, *_ in after):,} test images"
+    tested = f"{sum(images for images, *_ in after):,} {of} images"
     stands = found.get("images")  # of a run of before, nobody knows
-    of = f", temperature of {stands:,} validation images" if stands else ""
-    figure.suptitle(tested + of, y=0.98, fontsize=10)
+    fitted = f", temperature of {stands:,} validation images" if stands else ""
+    figure.suptitle(tested + fitted, y=0.98, fontsize=10)
     looks: Any = {"frameon": False, "fontsize": 8, "ncol": 2, "loc": "upper center"}
     figure.legend(bbox_to_anchor=(0.55, 0.95), **looks)
     below.set(ylabel="images", xlabel="confidence of the predicted class")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regraft import diff, mistakes
-from regraft.jobs import Job, table
+from regraft.jobs import Job, load_result, table
 from regraft.page import charts, classes, settings
 from regraft.pictures import read_history, read_test, refuse_a_part
 from regraft.statistics import wilson
@@ -32,7 +32,7 @@ class Told:
 
     job: Job
     record: Mapping[str, Any]
-    values: Mapping[str, settings.Values]  # section → key → value, of diff.sections
+    values: Mapping[str, settings.Values]  # section → key → value, of diff.read
     curves: list[charts.Chart]
     command: str
     full: bool
@@ -64,17 +64,18 @@ class Told:
     def calibration(self) -> dict[str, str]:
         """How far the network's confidence was off, and what was fitted against that."""
         found = table(self.record, "calibration")
-        test = table(found, "test")
+        judge, of = self.job.judged_by, self.job.called
+        kept = table(found, judge)
         values = {
-            "calibration error (15 bins)": self.job.metrics.get("test/ece"),
-            "the same before the temperature": self.job.metrics.get("test/ece_uncalibrated"),
+            "calibration error (15 bins)": self.job.metrics.get(f"{judge}/ece"),
+            "the same before the temperature": self.job.metrics.get(f"{judge}/ece_uncalibrated"),
             "temperature, fitted on validation": found.get("temperature"),
             "wanted precision": found.get("precision"),
             "threshold of confidence for it": found.get("threshold"),
-            "precision above it, on test": test.get("precision")
+            f"precision above it, on {of}": kept.get("precision")
             if found.get("threshold")
             else None,
-            "test images above it": test.get("coverage") if found.get("threshold") else None,
+            f"{of} images above it": kept.get("coverage") if found.get("threshold") else None,
         }
         known = {words: number(value) for words, value in values.items()}
         told = {words: f"{value:.3f}" for words, value in known.items() if value is not None}
@@ -85,14 +86,14 @@ class Told:
 
 def read(job: Job, *, full: bool) -> Told:
     """What is left of a job; `full` reads its predictions and pictures, too."""
-    record = job.record
+    record, _ = load_result(job.folder / "result.json")
     best = record.get("best_epoch")
     listed = record.get("overrides")
     words = listed if isinstance(listed, list) else list(map("=".join, job.overrides.items()))
     told = Told(
         job,
         record,
-        diff.sections(job.folder, record, job.error),
+        diff.read(job.folder),
         _curves(job, best if isinstance(best, int) else None),
         settings.command(words),
         full,
@@ -110,11 +111,10 @@ def read(job: Job, *, full: bool) -> Told:
 
 
 def interval(job: Job) -> tuple[float, float] | None:
-    """95 % of the test accuracy, over the test images (Wilson 1927)."""
-    images = job.data.get("test")
-    if job.acc is None or not isinstance(images, int) or not images > 0:
+    """95 % of the accuracy, over the images that judge it (Wilson 1927)."""
+    if job.acc is None or job.judged_on is None:
         return None
-    return wilson(min(1.0, max(0.0, job.acc)), images)
+    return wilson(min(1.0, max(0.0, job.acc)), job.judged_on)
 
 
 def number(value: Any) -> float | None:

@@ -66,8 +66,9 @@ def of(sweep: Sweep) -> Listing:
     columns = [Column("job", "job", True)]
     columns += [Column(key, key, False, _choices(values)) for key, values in texts.items()]
     columns += [Column(key, label, True) for key, label, _, _ in numbers]
-    if any(interval(one) for one in sweep.jobs):
-        columns.insert(columns.index(Column("test/acc", "test acc", True)) + 1, INTERVAL)
+    judged = next((key for key, *_ in numbers if key in ("test/acc", "val/acc")), None)
+    if judged and any(interval(one) for one in sweep.jobs):
+        columns.insert([column.key for column in columns].index(judged) + 1, INTERVAL)
     rows = []
     for index, one in enumerate(sweep.jobs):
         cells = [Cell(str(one.number), one.number)]
@@ -75,7 +76,7 @@ def of(sweep: Sweep) -> Listing:
         for key, _, form, part in numbers:
             value = number(getattr(one, part).get(key))
             cells.append(Cell("") if value is None else Cell(form.format(value), value))
-            if key == "test/acc" and INTERVAL in columns:
+            if key == judged and INTERVAL in columns:
                 low, high = interval(one) or (None, None)
                 cells.append(Cell("" if low is None else f"{low:.3f}–{high:.3f}", low))
         rows.append((one, tuple(cells)))

@@ -24,7 +24,7 @@ from regraft.tables import ALT, METHOD, ONE_SEED, cells_in, heading, settings_of
 
 FILE = "report.html"
 MOST_FULL = 24  # jobs of a sweep that are shown with classes, calibration and mistakes
-SECTIONS = ("config", "environment", "data")  # of diff.sections
+SECTIONS = ("config", "environment", "data")  # of diff.read
 # Nothing is fetched, and no script runs but the page's own, whatever stands in a name.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src '{script}'; "
@@ -85,6 +85,7 @@ def page(made: report.Report) -> str:
                 "title": heading(cell),
                 "words": sentence(cell),
                 "lead": lead_words(cell),
+                "called": cell.called,
                 "rows": [cells_in(cell, row) for row in cell.rows],
                 "forecasts": [(row.name, words) for row in cell.rows for words in row.forecasts],
                 "one_seed": cell.one_seed,
@@ -96,7 +97,7 @@ def page(made: report.Report) -> str:
         pictures=[(ALT[path.stem.partition("-")[0]], _data(path)) for path in pictures],
         listing=listing.of(sweep),
         told=told,
-        first=_first([one for one in sweep.jobs if one.number in chosen]),
+        first=next((one.number for one in sweep.jobs if one.number in chosen), None),
         full=len(chosen),
         most_full=MOST_FULL,
         titles={one.number: settings_of(one, sweep) for one in sweep.jobs},
@@ -123,11 +124,6 @@ def shown_in_full(sweep: Sweep) -> set[int]:
         max(row.counted, key=_validated) for cell in sweep.cells for row in cell.rows if row.counted
     ]
     return {one.number for one in sorted(best, key=_validated, reverse=True)[:MOST_FULL]}
-
-
-def _first(jobs: Sequence[Job]) -> int | None:
-    """The number of the job that a page opens at: the best, judged on the validation images."""
-    return max(jobs, key=_validated).number if jobs else None
 
 
 def _validated(one: Job) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from regraft.backbone import Backbone
 from regraft.config import build
 from regraft.data.images import Images
 from regraft.data.sources import Source
+from regraft.data.transforms import READER
 from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.faults import is_out_of_memory
-from regraft.fingerprint import versions
+from regraft.fingerprint import key
 from regraft.paths import make_whole, weights_folder
 from regraft.plan import Plan
 from regraft.pretrain.method import Learned, Method, Task
@@ -119,14 +121,15 @@ def _made(
         "data": images.described("train"),
         "start": recipe.weights_hash(network, len(network.stages)),
     }
-    name = images.key(
-        "train",
-        what="weights learned without labels",
-        about=about,
+    versions = {name: metadata.version(name) for name in method.libraries}
+    name = key(
+        **about,
         kept=method.kept(caching),
-        learning=LAYOUT,
+        layout=LAYOUT,
+        reader=READER,
+        white=images.input.white,
         device=device.type,
-        libraries=versions(method.libraries),
+        versions=versions,
     )
     own = record.job.folder / MADE
     if card.read(own).get("key") == name and card.is_intact(own):

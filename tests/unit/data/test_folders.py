@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from regraft import facts
+from regraft.calibration import Calibration
 from regraft.complaints import explain
 from regraft.data import readable
 from regraft.data.folders import image_folder, passed_over
@@ -22,6 +23,7 @@ from regraft.fingerprint import fingerprint
 from regraft.jobs import read_answers
 from regraft.outputs import write_predictions
 from regraft.pictures import read_test
+from regraft.predictions import NAME
 
 
 @pytest.fixture
@@ -213,16 +215,16 @@ def test_names_may_hold_anything(root, tmp_path):
 
     input = InputConfig((8, 8), (0.5,) * 3, (0.2,) * 3, "bilinear", 1.0)
     images = Images(source, input, batch_size=4, workers=0)
-    shares = torch.eye(len(NAMES))[images.labels("test")]
-    write_predictions(tmp_path / "p.csv", images, {"test": (shares, images.labels("test"))})
-    with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
+    said = torch.eye(len(NAMES))[images.labels("test")], images.labels("test")
+    write_predictions(tmp_path, "run", images, {"test": said}, Calibration(1.0))
+    with (tmp_path / NAME).open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert list(map(from_csv, header[4:])) == [f"p_{name}" for name in source.classes]
     assert [from_csv(row[1]) for row in rows] == list(source.test.names)
     assert [from_csv(row[2]) for row in rows] == list(source.classes)
-    labels, guesses, classes = read_test(tmp_path / "p.csv")
+    labels, guesses, classes = read_test(tmp_path / NAME)
     assert (labels, guesses, classes) == ([*range(len(NAMES))],) * 2 + (list(source.classes),)
-    assert read_answers(tmp_path / "p.csv").correct.all()
+    assert read_answers(tmp_path / NAME).correct.all()
 
 
 def test_an_error_about_a_name_with_a_line_break_is_one_line(root):
@@ -690,3 +692,22 @@ def test_the_same_folders_in_every_class_folder_are_said(root):
     assert not load(root, nested=True).remarks
     put(root / "cat", 1)
     assert not load(root).remarks
+
+
+def test_a_val_of_its_own_judges_where_there_is_no_test(root):
+    put_splits(root, {"train": 10, "valid": 3})
+    source = load(root, judge_by="val")
+    assert [len(split) for split in splits(source)] == [20, 6, 0]
+    assert source.origin == (
+        "train is 'train', val is 'valid'; no test, so val judges, which also chooses the epoch"
+    )
+    assert [len(split) for split in splits(load(root, judge_by="test"))] == [16, 6, 4]
+    assert [len(split) for split in splits(load(root, judge_by="val", fold=0))] == [16, 6, 4]
+
+
+def test_a_fraction_of_0_leaves_a_split_out(root):
+    put_splits(root, {"train": 10, "test": 3})
+    source = load(root, val_fraction=0.0)
+    assert [len(split) for split in splits(source)] == [20, 0, 6]
+    assert source.val.images == ()
+    assert source.origin.endswith("no val, so the weights of the last epoch are taken")

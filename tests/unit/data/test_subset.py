@@ -124,3 +124,47 @@ def test_a_fold_that_cannot_be_had_is_one_line(changes, missing, message):
 def test_more_folds_than_groups_are_refused():
     with pytest.raises(RegraftError, match="there are 3 groups only"):
         division(folds=9).parts(LABELS, CLASSES, ["test"], LABELS)
+
+
+def by_fractions(**changes):
+    return division(fold=None, **changes)
+
+
+def sizes_of(parts):
+    return {name: len(part) for name, part in parts.items()}
+
+
+def test_a_fraction_of_0_is_no_split():
+    for name, lost in (("val_fraction", "val"), ("test_fraction", "test")):
+        parts = by_fractions(**{name: 0}).parts(LABELS, CLASSES, ["val", "test"])
+        assert parts.keys() == {"train", "val", "test"}
+        assert len(parts[lost]) == 0
+        assert sorted(np.concatenate(list(parts.values()))) == list(range(120))
+    assert sizes_of(by_fractions(val_fraction=0).parts(LABELS, CLASSES, ["val"])) == {
+        "train": 120,
+        "val": 0,
+    }
+    with pytest.raises(RegraftError, match="leave no image to judge by; keep one"):
+        by_fractions(val_fraction=0, test_fraction=0).parts(LABELS, CLASSES, ["val", "test"])
+
+
+def test_a_set_with_its_own_val_is_judged_by_it_or_by_a_test_that_is_split_off():
+    for judge_by, test in (("val", 0), ("test", 24)):
+        parts = by_fractions(judge_by=judge_by).parts(LABELS, CLASSES, ["test"])
+        assert sizes_of(parts) == {"train": 120 - test, "test": test}
+    own_test = by_fractions(judge_by="val").parts(LABELS, CLASSES, ["val"])
+    assert sizes_of(own_test) == {"train": 108, "val": 12}
+    assert sizes_of(division(judge_by="val").parts(LABELS, CLASSES, ["test"])) == {
+        "train": 90,
+        "test": 30,
+    }
+
+
+def test_what_there_is_none_of_is_said():
+    words = by_fractions().words({"val": 12, "test": 0})
+    assert words == (
+        "12 images for val split off train by class (split_seed=0); no test, so val judges, which "
+        "also chooses the epoch"
+    )
+    assert by_fractions().words({"test": 0}).startswith("no test, so val judges")
+    assert "no val, so the weights of the last epoch" in by_fractions().words({"val": 0})
