@@ -7,7 +7,6 @@ On the command line: seeds=3, and digits or fractals for one of them.
 """
 
 import datetime
-import os
 import platform
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from statistics import mean
 
 from regraft.comparison import Cell, read_sweep
+from regraft.environment import cores
 from regraft.regret import AUTO, Regret, regret
 
 ROOT = Path(__file__).parents[1]
@@ -86,12 +86,11 @@ def heading(seeds: int) -> list[str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     head = ["data", "per class", "measured cell", "advised", *(AUTO, *ALWAYS), "regret", "verdict"]
     return [
         f"# {datetime.date.today()}: what the advice lost",
         "",
-        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, "
+        f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}, "
         f"commit {commit}, {seeds} seeds. Test accuracy; regret is points behind the best.",
         "",
         f"| {' | '.join(head)} |",

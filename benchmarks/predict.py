@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import tempfile
 import time
 from contextlib import redirect_stderr
@@ -23,6 +22,7 @@ from torchvision.datasets.folder import default_loader
 
 from regraft import trained
 from regraft.data.transforms import InputConfig
+from regraft.environment import cores
 from regraft.predict.predict import How, predict
 
 # A network that is nearly all of the work, and one that leaves it to reading the files.
@@ -91,7 +91,7 @@ def _regraft(run: Path, folder: Path) -> float:
     model = trained.load(run)
     load, trained.load = trained.load, lambda _: model
     said = io.StringIO()
-    how = How(1, None, None, task.BATCH, _cores(), "cpu", "path")
+    how = How(1, None, None, task.BATCH, cores(), "cpu", "path")
     try:
         with redirect_stderr(said):
             started = time.perf_counter()
@@ -127,7 +127,7 @@ class _Files(Dataset):
 def _loop(model: trained.Trained, network: Any, folder: Path) -> float:
     """A DataLoader with as many workers as regraft has threads, one forward pass, a CSV file."""
     started = time.perf_counter()
-    loader = DataLoader(_Files(folder / "photos", model.input), task.BATCH, num_workers=_cores())
+    loader = DataLoader(_Files(folder / "photos", model.input), task.BATCH, num_workers=cores())
     with (folder / "bare.csv").open("w", newline="") as file, torch.inference_mode():
         writer = csv.writer(file)
         writer.writerow(["path", "class", "probability"])
@@ -144,10 +144,6 @@ def _loop(model: trained.Trained, network: Any, folder: Path) -> float:
 
 def _input(session: Any) -> str:
     return session.get_inputs()[0].name
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _rows(path: Path) -> int:

@@ -38,13 +38,14 @@ def main() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(threads or 1)
+    from regraft.environment import cores
+
+    torch.set_num_threads(cores())
     warnings.filterwarnings("ignore")
     lines = [
         f"# {datetime.date.today()}: {' '.join(words) or 'all'}",
         "",
-        f"{platform.machine()}, {_processor()}, {threads} cores, "
+        f"{platform.machine()}, {_processor()}, {cores()} cores, "
         f"Python {platform.python_version()}, "
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, commit {_commit()}",
         "",

@@ -29,8 +29,10 @@ class Batches:
         weights: Tensor | None = None,  # how likely each is drawn, where not all are alike
         views: int = 1,  # of each image, one block of rows after the other; one is drawn each time
         start: Start = BEGINNING,
+        places: Tensor | None = None,  # of the rows that are meant, where not all are
     ) -> None:
         self.rows, self.labels, self.batch_size = rows, labels, batch_size
+        self.places = places
         self.passes, self.views = passes, views
         # Lightning tells what is called so which epoch it is.
         self.batch_sampler = None
@@ -46,6 +48,8 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         device = self.rows.device
         for indices, rows in self._parts():
+            if self.places is not None:
+                rows = self.places[rows]
             batch = self.rows.index_select(0, rows.to(device)).float()
             yield batch, self.labels.index_select(0, indices.to(device))
 
@@ -99,10 +103,13 @@ class Features(pl.LightningDataModule):
         self.start = BEGINNING
 
     def only(self, indices: Tensor, passes: int) -> Batches:
-        """These training images only, so many times over, each as likely as any other."""
+        """These training images only, so many times over, each as likely as any other.
+
+        Their rows are not copied: they may be most of a memory map.
+        """
         rows, labels = self.tensors["train"]
-        blocks = [rows[indices + view * len(labels)] for view in range(self.views)]
-        return self._shuffled(torch.cat(blocks), labels[indices], passes)
+        places = torch.cat([indices + view * len(labels) for view in range(self.views)])
+        return self._shuffled(rows, labels[indices], passes, places=places)
 
     def train_dataloader(self) -> Batches:
         rows, labels = self.tensors["train"]
@@ -129,6 +136,7 @@ class Features(pl.LightningDataModule):
         passes: int,
         weights: Tensor | None = None,
         start: Start = BEGINNING,
+        places: Tensor | None = None,
     ) -> Batches:
         return Batches(
             rows,
@@ -139,6 +147,7 @@ class Features(pl.LightningDataModule):
             weights=weights,
             views=self.views,
             start=start,
+            places=places,
         )
 
     def _in_order(self, split: SplitName) -> Batches:

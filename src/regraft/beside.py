@@ -9,6 +9,7 @@ from filelock import Timeout
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from regraft.environment import cores
 from regraft.paths import file_lock
 
 Kind = Literal["basic", "joblib", "local", "slurm"]
@@ -57,16 +58,14 @@ def threads_each(config: DictConfig, jobs: int | None) -> int | None:
     launcher, sweeper = config.hydra.launcher, config.hydra.sweeper
     if not runs_side_by_side(config.hydra):
         return None
-    from joblib import cpu_count  # takes 0.2 s; it knows what a container may use
-
-    cores = cpu_count()
+    there = cores()
     if "n_jobs" in launcher:
-        most = launcher.n_jobs if launcher.n_jobs > 0 else cores + 1 + launcher.n_jobs
+        most = launcher.n_jobs if launcher.n_jobs > 0 else there + 1 + launcher.n_jobs
     else:
         most = sweeper.get("max_batch_size")  # without one, submitit begins with all of them
     together = sweeper.get("n_jobs")  # of a search
     given = [number for number in (most, together, jobs) if number]
-    return max(1, cores // max(1, min(given, default=1)))
+    return max(1, there // max(1, min(given, default=1)))
 
 
 @contextmanager

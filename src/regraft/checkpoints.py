@@ -187,7 +187,7 @@ def _of_the_first(trainer: Any, path: Path | None) -> Path | None:
     Raises RegraftError where it cannot, as it has not started them.
     """
     if rank():
-        return Path(os.environ[TOLD]) if TOLD in os.environ else None
+        return Path(told) if (told := os.environ.get(TOLD)) else None
     os.environ.pop(TOLD, None)
     if path is None or not path.exists():
         return None

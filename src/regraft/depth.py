@@ -7,8 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from regraft import recipe
 from regraft.backbone import Backbone, Stage
 from regraft.data.images import Images, SplitName, Watch
-from regraft.fingerprint import key
 from regraft.store import NotStoredError, Store
 
 _log = logging.getLogger(__name__)
@@ -51,17 +49,6 @@ def depths(
     widths = _widths(backbone, device)
     total = sum(widths.values())
     count = images.sizes[split]
-    name = key(
-        what="mean of each stage's output",
-        layout=recipe.LAYOUT,
-        network=backbone.name,
-        stages=list(widths),
-        weights=recipe.weights_hash(backbone, len(backbone.stages)),
-        input=asdict(images.input),
-        device=device.type,
-        images=images.fingerprint(split),
-        versions={library: metadata.version(library) for library in recipe.LIBRARIES},
-    )
     about = {"backbone": backbone.name, "stages": "each", "data": f"{images.source.name} {split}"}
 
     def chunks() -> Iterable[np.ndarray]:
@@ -69,8 +56,15 @@ def depths(
         batches = math.ceil(count / images.batch_size)
         return watch(made, batches, f"features of {backbone.name}, {split}")
 
+    def kept(store: Store) -> np.ndarray:
+        shape = (count, total)
+        store.require_room(shape, "float32")
+        network = recipe.of_network(backbone, len(backbone.stages), device)
+        name = images.key(split, what="mean of each stage's output", means=list(widths), **network)
+        return store.compute(name, shape, "float32", chunks(), about)
+
     try:
-        array = store.compute(name, (count, total), "float32", chunks(), about) if store else None
+        array = kept(store) if store else None
     except NotStoredError as error:
         _log.warning("%s; the features are not kept", error)
         array = None

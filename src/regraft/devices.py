@@ -1,5 +1,6 @@
 """One job on several devices: what can be shared out, who judges; and a device of several."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from regraft.beside import one_of, runs_side_by_side, sweep_folder
@@ -17,6 +18,7 @@ from regraft.config import build
 from regraft.data.images import Images
 from regraft.errors import RegraftError
 from regraft.plan import Plan
+from regraft.rank import rank
 
 # What makes one of any trainer.
 ALONE = {"devices": 1, "strategy": "auto", "sync_batchnorm": False}
@@ -31,8 +33,18 @@ class OwnDraws(pl.Callback):
 
 
 def plugins() -> list[Any]:
-    """Under Slurm, one who puts jobs back into the queue is enough: submitit."""
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    """What Lightning would take from a cluster: here a job starts its processes by itself, however
+    many tasks the allocation has, and submitit alone puts jobs back into the queue.
+
+    Raises RegraftError in all but the first of several tasks that were started side by side.
+    """
+    if os.environ.get("SLURM_PROCID", "0") != "0" and not rank():
+        raise RegraftError(
+            f"this is task {os.environ['SLURM_PROCID']} of an srun that starts the job once for "
+            "each: start it once (srun --ntasks=1, or without srun); with trainer.devices=4 it "
+            "starts the other processes by itself"
+        )
+    return [] if TorchElasticEnvironment.detect() else [LightningEnvironment()]
 
 
 def refuse_in_a_sweep(cfg: DictConfig, trainer: pl.Trainer) -> None:

@@ -78,15 +78,20 @@ def read(folder: Path) -> dict[str, Values]:
     record, error = load_result(folder / "result.json")
     if not record and (folder / "result.json").exists() and not (folder / "config.yaml").exists():
         raise RegraftError(f"{folder} is no run's folder: {error}")
+    return sections(folder, record, error)
+
+
+def sections(folder: Path, record: Mapping[str, Any], error: str | None) -> dict[str, Values]:
+    """The same of a run whose result.json has been read, or is {} for the reason `error`."""
     record = record or {"status": "unknown", "error": error, **from_hydra(folder / ".hydra")}
-    sections = {
+    made = {
         name: dict(_flat({part: record.get(part) for part in parts}))
         for name, parts in PARTS.items()
     }
     rows = record.get("plan")
     for row in (row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ():
-        sections["result"][f"plan.{row.get('stage')}"] = row.get("action")
-    return {"config": _config(folder, record), **sections}
+        made["result"][f"plan.{row.get('stage')}"] = row.get("action")
+    return {"config": _config(folder, record), **made}
 
 
 # Written in C, where it is there: it takes a twentieth of the time.

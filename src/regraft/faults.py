@@ -6,6 +6,7 @@ It must not import torch, whose errors are known by their names and texts: it is
 import errno
 import os
 import re
+import signal
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -34,6 +35,10 @@ SHARED_MEMORY = (
     "unable to write to file </torch_",
     "unable to resize file",
 )
+FAULTS = ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL")  # signals
+LESS_SHARED_MEMORY = (
+    "use loader.workers=0 or fewer than now, or give it more (docker run --shm-size=2g)"
+)
 TOO_MANY_FILES = ("received 0 items of ancdata", "Too many open files")
 
 
@@ -49,8 +54,8 @@ def in_words(error: BaseException) -> str | None:
         return disk
     if isinstance(error, RuntimeError) and any(words in text for words in SHARED_MEMORY):
         return (
-            "the processes that read images have no shared memory left (/dev/shm): use "
-            "loader.workers=0 or fewer than now, or give it more (docker run --shm-size=2g)"
+            f"the processes that read images have no shared memory left (/dev/shm): "
+            f"{LESS_SHARED_MEMORY}"
         )
     if found := re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", text):
         how = found[2].rstrip(". ")
@@ -64,6 +69,29 @@ def in_words(error: BaseException) -> str | None:
             "loader.batch_size, a smaller backbone, fewer images or fewer loader.workers need less"
         )
     return None
+
+
+def of_death(code: int) -> str:
+    """What ended a process, from its exit code, and what to do, in one line."""
+    if code >= 0:
+        return f"the job's process ended with exit code {code} and without a result"
+    known = {int(one): one.name for one in signal.Signals}
+    name = known.get(-code, f"signal {-code}")
+    if name == "SIGKILL":
+        why = (
+            "as happens when memory runs out: a smaller loader.batch_size, a smaller backbone, "
+            "fewer images or fewer loader.workers need less"
+        )
+    elif name == "SIGBUS":
+        why = f"as happens when shared memory or a disk is full: {LESS_SHARED_MEMORY}"
+    elif name not in FAULTS:
+        return f"the job's process was ended by {name}"
+    else:
+        why = (
+            "a fault in the machine code of a library (train.log says where): another backbone, "
+            "another trainer.accelerator or another version of torch may do without it"
+        )
+    return f"the job's process was ended by {name}, {why}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

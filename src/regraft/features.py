@@ -185,7 +185,7 @@ def compute(
     trainer.precision_plugin.convert_module(backbone.to(trainer.strategy.root_device)).eval()
     before = backbone.images_forwarded
     try:
-        common = recipe.of_all_splits(cut, backbone, images.input, trainer)
+        common = depends_on(cut, backbone, trainer)
         found = {
             split: _split(caching, common, cut, images, split, trainer, watch)
             for split in images.splits
@@ -214,6 +214,19 @@ def compute(
     return once, computed
 
 
+def depends_on(cut: Cut, backbone: Backbone, trainer: pl.Trainer) -> dict[str, Any]:
+    """What activations depend on besides the images, the same for all splits."""
+    network = recipe.of_network(backbone, cut.stages, trainer.strategy.root_device)
+    return {**network, "activation": list(cut.shape), "precision": trainer.precision}
+
+
+def key_of(
+    images: Images, split: SplitName, common: dict[str, Any], augment: Any, dtype: str
+) -> str:
+    """The key of a split's activations, of which `augment` says what was drawn."""
+    return images.key(split, what="activations", augment=augment, dtype=dtype, **common)
+
+
 def _split(
     caching: Caching,
     common: dict[str, Any],
@@ -231,7 +244,7 @@ def _split(
     if augment is not None:
         drawn = [CHANGES, type(augment).__module__, repr(augment), count, images.batch_size]
     ways = [
-        (stored, recipe.key_of(common, images.fingerprint(split), drawn, kind))
+        (stored, key_of(images, split, common, drawn, kind))
         for stored, kind in ((caching.dtype, caching.dtype), ("float32", "beyond float16"))
     ]
     if caching.store.entry(ways[1][1]):  # half precision was tried, and does not do

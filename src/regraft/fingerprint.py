@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ def key(**ingredients: Any) -> str:
     """
     check_plain(ingredients, "key")
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str | None]:
+    """The version of each library; None for one that is not here."""
+    return {name: _version(name) for name in libraries}
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def check_plain(value: Any, where: str) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any
 
 WAIT_S = 600  # for somebody who has died
@@ -25,17 +26,19 @@ class Bell:
 
     def __init__(self) -> None:
         self.rung = False
-        self.when = 0.0
+        self.when = -inf  # the last signal that was heeded
         self.listening = False
         self.before: dict[int, Any] = {}  # the handlers of the signals that ring it
         self.requeue: Callable[[], object] | None = None  # how submitit ends the job
 
     def __call__(self, number: int, frame: Any) -> None:
-        if self.rung and time.monotonic() - self.when < SAME_S:
+        now = time.monotonic()
+        if now - self.when < SAME_S:
             return
+        self.when = now
         if self.rung or not self.listening:
             raise KeyboardInterrupt
-        self.rung, self.when = True, time.monotonic()
+        self.rung = True
         os.write(2, SAID)  # not print, whose buffer may be in use just now
 
     def before_requeue(self, number: int, frame: Any) -> None:
@@ -94,6 +97,20 @@ def pass_on(busy: Callable[[], bool]) -> None:
             signal.signal(number, wait)
 
 
+@contextmanager
+def handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Signals go to `handler` until the end of the block, but those that are ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: now for n in numbers if (now := signal.getsignal(n)) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, own in before.items():
+            signal.signal(number, own)
+
+
 def wait_for_the_others() -> None:
     """One of several processes has stopped; whoever has started them will end it, after the others.
 
@@ -110,11 +127,13 @@ def attended() -> Iterator[None]:
     in the background of a shell; submitit's requeuing waits for a checkpoint."""
     free = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     main = threading.current_thread() is threading.main_thread()  # only it may ask for signals
-    bell.before = {n: own for n, own in free.items() if main and signal.getsignal(n) == own}
+    bell.before = {
+        n: now for n, own in free.items() if main and (now := signal.getsignal(n)) in (own, bell)
+    }
     if main:
         taken = {n: signal.getsignal(n) for n in signal.valid_signals()}
         bell.before |= {n: own for n, own in taken.items() if _is_of_submitit(own)}
-    bell.rung = bell.listening = False
+    bell.rung, bell.listening, bell.when = False, False, -inf
     for number in bell.before:
         signal.signal(number, bell.handler(number))
     try:

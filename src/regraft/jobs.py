@@ -29,7 +29,8 @@ FIRST = ("quadrant", "data", "backbone", "strategy")
 @dataclass(frozen=True)
 class Job:
     """One job of a sweep; `acc` (test accuracy, or that of val where there is no test) is None when
-    there is none, and `error` then says why."""
+    there is none, and `error` then says why. `record` is its result.json as it was read, once; {}
+    if that could not be."""
 
     number: int
     folder: Path
@@ -52,6 +53,7 @@ class Job:
     backbone: str | None = None  # timm's name
     pretrain: Mapping[str, Any] = field(default_factory=dict)  # of pretrain=
     trial: bool = False  # of trainer.fast_dev_run, whose numbers say nothing
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -177,6 +179,7 @@ def read_job(folder: Path) -> Job:
         backbone=record.get("backbone"),
         pretrain=table(record, "pretrain"),
         trial=record.get("trial") is True,
+        record=record,
     )
 
 

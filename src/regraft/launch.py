@@ -4,6 +4,7 @@ Imported before anything heavy is needed: `--help` and `--cfg job` never load to
 """
 
 import atexit
+import faulthandler
 import gc
 import logging
 import multiprocessing
@@ -12,7 +13,8 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,12 +23,15 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, env_override
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from regraft import (
     beside,
     complaints,
+    environment,
+    faults,
     finalists,
     hydra_loader,
     rank,
@@ -34,15 +39,17 @@ from regraft import (
     sweep,
     terminal,
     trust,
+    worker,
 )
 from regraft.command import overrides_first
+from regraft.environment import is_on
 from regraft.errors import RegraftError
-from regraft.faults import of_output
 from regraft.interrupt import wait_for_the_others
 from regraft.paths import conf_folder
 
 TRACEBACK = "REGRAFT_TRACEBACK"  # an environment variable, so that launchers' processes have it
-_failed: list[str] = []  # errors of the jobs that ran in this process
+_failed: list[str] = []  # errors of the jobs that this process ran, or had run
+_worker = worker.Worker()  # runs the jobs of a sweep, while they are not to end this process
 
 
 def train(arguments: list[str]) -> None:
@@ -126,6 +133,70 @@ def job(cfg: DictConfig) -> float | None:
     For a search None is a failed trial, where NaN would end it.
     """
     terminal.prepare()  # in a process that a launcher has started
+    hydra = HydraConfig.get()
+    try:
+        apart = beside.kind(hydra) in ("basic", "joblib") and worker.is_possible()
+        accuracy, error = _in_worker(cfg) if apart else _attempt(cfg)
+    except KeyboardInterrupt:
+        # In the sweep's own process, where joblib runs one job at a time, there are no others.
+        if beside.kind(hydra) == "joblib" and multiprocessing.parent_process():
+            wait_for_the_others()
+        raise
+    if error is not None:
+        _failed.append(error)
+        if hydra.mode == RunMode.RUN:
+            raise SystemExit(1)
+    return accuracy
+
+
+def _in_worker(cfg: DictConfig) -> tuple[float | None, str | None]:
+    """The same as `_attempt`, in a process of the sweep's jobs; one that dies there has failed."""
+    try:
+        return _worker.run(_alone, cfg, _with_hydra(cfg), Path.cwd())
+    except worker.ProcessDiedError as death:
+        error = faults.of_death(death.code)
+        sweep.record_failure(HydraConfig.get(), error)
+        _tell(RegraftError(error))
+        return None, error
+
+
+def _with_hydra(cfg: DictConfig) -> DictConfig:
+    """A job's config and Hydra's as one, without the classes of plugins, which cannot be sent."""
+    hydra, own = HydraConfig.get(), OmegaConf.to_container(cfg)
+    assert isinstance(own, dict)
+    both = OmegaConf.create({**own, "hydra": OmegaConf.to_container(hydra)})
+    OmegaConf.copy_cache(cfg, both)  # or ${now:…} would be another time
+    return both
+
+
+def _alone(
+    cfg: DictConfig, with_hydra: DictConfig, folder: Path
+) -> tuple[float | None, str | None]:
+    """A job in a process that knows nothing of it: it is made as Hydra has made the other one."""
+    HydraConfig.instance().cfg = with_hydra  # type: ignore[assignment]
+    hydra = with_hydra.hydra
+    configure_log(hydra.job_logging, hydra.verbose)
+    try:
+        with chdir(folder), env_override(hydra.job.env_set), _last_words():
+            return _attempt(cfg)
+    finally:
+        configure_log(hydra.hydra_logging, hydra.verbose)
+
+
+@contextmanager
+def _last_words() -> Iterator[None]:
+    """Where a fault in machine code strikes, the lines of Python that led there go into the log."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+            faulthandler.enable(handler.stream, all_threads=False)
+    try:
+        yield
+    finally:
+        faulthandler.disable()
+
+
+def _attempt(cfg: DictConfig) -> tuple[float | None, str | None]:
+    """The accuracy of a job, or the error, which has been told."""
     try:
         if HydraConfig.get().mode == RunMode.RUN:  # of a sweep it is said before the jobs
             searchpath.say_what_is_replaced(HydraConfig.get())
@@ -135,19 +206,11 @@ def job(cfg: DictConfig) -> float | None:
         from regraft.devices import own_device
 
         with own_device(cfg):
-            return run(cfg)
-    except KeyboardInterrupt:
-        # In the sweep's own process, where joblib runs one job at a time, there are no others.
-        if beside.kind(HydraConfig.get()) == "joblib" and multiprocessing.parent_process():
-            wait_for_the_others()
-        raise
+            return run(cfg), None
     except Exception as error:
-        _failed.append(complaints.explain(error))
         _tell(error)
         traceback.clear_frames(error.__traceback__)  # they hold the network and the data
-        if HydraConfig.get().mode == RunMode.RUN:
-            raise SystemExit(1) from error
-        return None
+        return None, complaints.explain(error)
     finally:
         gc.collect()
         if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
@@ -156,11 +219,14 @@ def job(cfg: DictConfig) -> float | None:
 
 @cache
 def _experiment() -> Callable[[DictConfig], float]:
-    if TRACEBACK not in os.environ:
+    if not is_on(TRACEBACK):
         warnings.showwarning = _warn
         logging.raiseExceptions = False  # train.log on a full disk: the job says it, in one line
+    import torch
+
     from regraft.experiment import run  # torch and Lightning take seconds to import
 
+    torch.set_num_threads(min(torch.get_num_threads(), environment.cores()))  # of a container
     gc.freeze()  # what is imported stays; the collection after each job need not look at it
     atexit.register(gc.unfreeze)  # at the end it does; extensions complain of what is left
     return run
@@ -178,7 +244,7 @@ def guard(main: Callable[[], Any]) -> None:
     """
     terminal.prepare()
     own = rank.set_apart() if rank.rank() else []
-    if "HYDRA_FULL_ERROR" in os.environ or "debug=on" in sys.argv:
+    if is_on("HYDRA_FULL_ERROR") or "debug=on" in sys.argv:
         os.environ[TRACEBACK] = "1"
     # Threads that spin long while they wait take the cores of whatever else runs: with one of two
     # cores busy, a head trained 4 times slower. Without spinning, convolutions are 1.6 times
@@ -204,8 +270,9 @@ def guard(main: Callable[[], Any]) -> None:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except Exception as error:
-        _tell(of_output(complaints.behind(error), None))
+        _tell(faults.of_output(complaints.behind(error), None))
         code = 1
+    _worker.close()
     code = code or int(bool(_failed))
     for folder in sweep.started:
         if not sweep.has_begun(folder):
@@ -220,7 +287,7 @@ def guard(main: Callable[[], Any]) -> None:
 
 
 def _tell(error: BaseException) -> None:
-    if TRACEBACK in os.environ:
+    if is_on(TRACEBACK):
         traceback.print_exception(error)
     who = f" (device {rank.rank()})" if rank.rank() else ""
     print(f"error{who}: {complaints.explain(error)}", file=sys.stderr, flush=True)

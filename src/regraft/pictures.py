@@ -32,11 +32,17 @@ def show(folder: Path, console: Console) -> None:
     console.print(Text(f"{names} in {folder}"), soft_wrap=True)
 
 
-def of_sweep(folders: Iterable[Path]) -> None:
-    """Draw the pictures of these finished jobs; one that cannot be drawn is a line in the log."""
+def of_sweep(
+    folders: Iterable[Path], results: Mapping[Path, Mapping[str, Any]] | None = None
+) -> None:
+    """Draw the pictures of these finished jobs; one that cannot be drawn is a line in the log.
+
+    `results` are what has been read of them already.
+    """
     for folder in folders:
         try:
-            of_job(folder)
+            result = (results or {}).get(folder)
+            draw(folder, result) if result else of_job(folder)
         except RegraftError as error:
             log.warning("%s", error)
 

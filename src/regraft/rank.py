@@ -12,8 +12,14 @@ from functools import cache
 @cache  # Lightning takes its variables out of the environment when a training has ended
 def rank() -> int:
     """Which process of a job on several devices this is; 0, the first, is the one that records."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return int(os.environ.get("LOCAL_RANK", "0")) if several else 0
+    several = _number("WORLD_SIZE", 1) > 1
+    return _number("LOCAL_RANK", 0) if several else 0
+
+
+def _number(name: str, otherwise: int) -> int:
+    """The number in a variable that launchers of processes set; others may set it to anything."""
+    text = os.environ.get(name, "").strip()
+    return int(text) if text.isdecimal() else otherwise
 
 
 def set_apart() -> list[str]:

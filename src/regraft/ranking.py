@@ -17,7 +17,7 @@ import numpy as np
 from regraft.comparison import Row, row_of, verdict_of
 from regraft.errors import RegraftError
 from regraft.escaping import from_csv
-from regraft.jobs import PROBED, Job, probes_in, read_job, read_jobs
+from regraft.jobs import PROBED, Job, probes_in, read_job
 from regraft.paths import shown
 from regraft.statistics import Answers, Scores, Verdict, judge, paired
 
@@ -96,10 +96,10 @@ SCORES: dict[str, Callable[[Candidate], float | None]] = {
 NAIVE = ("ImageNet top-1", "parameters")
 
 
-def read(folder: Path) -> Ranking | None:
-    """The ranking of a sweep's folder; None if the sweep is none."""
+def read(folder: Path, jobs: Sequence[Job]) -> Ranking | None:
+    """The ranking of a sweep's folder, whose jobs these are; None if the sweep is none."""
     probes = probes_in(folder)
-    return ranking(read_jobs(folder), probes, published_in(folder)) if probes else None
+    return ranking(jobs, probes, published_in(folder)) if probes else None
 
 
 def best(folder: Path, probes: int, count: int) -> list[int]:

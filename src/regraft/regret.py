@@ -5,12 +5,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from regraft.comparison import Cell, Row, Sweep
-from regraft.earlier import RESULT
-from regraft.paths import write_whole
 from regraft.statistics import paired
 
 AUTO = "auto"
@@ -95,24 +92,13 @@ def regret(cell: Cell) -> Regret | None:
     )
 
 
-def record(sweep: Sweep) -> None:
-    """Add the regret to the result.json of every advised run, so that it can be collected.
-
-    Raises OSError if one cannot be written.
-    """
-    for cell in sweep.cells:
-        if (made := regret(cell)) is None:
-            continue
-        for row in (row for row in cell.rows if row.name == AUTO):
-            for job in (job for job in row.counted if job.advice):
-                _add(job.folder / RESULT, asdict(made) | {"points": round(made.points, 4)})
-
-
-def _add(path: Path, made: dict[str, Any]) -> None:
-    result = json.loads(path.read_text(encoding="utf-8"))
-    if result["advice"].get("regret") != made:
-        result["advice"]["regret"] = made
-        write_whole(path, f"{json.dumps(result, indent=2)}\n".encode())
+def as_json(sweep: Sweep) -> str | None:
+    """The regrets by cell as regret.json of the sweep's folder has them; None without one."""
+    made = {
+        place: asdict(lost) | {"points": round(lost.points, 4)}
+        for place, lost in regrets(sweep).items()
+    }
+    return f"{json.dumps(made, indent=2)}\n" if made else None
 
 
 def _advised(advice: Mapping[str, Any]) -> str:

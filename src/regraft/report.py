@@ -1,5 +1,5 @@
-"""A sweep's tables and picture: a pure function of the sweep's folder, so they can be made again
-at any time."""
+"""A sweep's tables and pictures: a pure function of what its jobs have left in its folder, so they
+can be made again at any time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,19 +44,22 @@ class Report:
 
 def report(folder: Path) -> Report:
     """Read every job of a sweep; write sweep.csv, sweep.md and, for several quadrants,
-    quadrants.png; of a ranking of backbones backbones.csv and backbones.png.
+    quadrants.png; of a ranking of backbones backbones.csv and backbones.png; where `strategy=auto`
+    was compared, regret.json. What its jobs have written stays as it is.
 
     Raises RegraftError if the folder is no sweep or cannot be written to.
     """
-    sweep, ranking = read_sweep(folder), read_ranking(folder)
+    sweep = read_sweep(folder)
+    ranking = read_ranking(folder, sweep.jobs)
     try:
-        regret.record(sweep)
         pictures = [*draw_labels(sweep), *draw_quadrants(sweep), *draw_pareto(sweep)]
         texts = {"sweep.csv": csv_table(sweep)}
         if ranking:
             pictures.insert(0, shortlist.draw(ranking, folder / "backbones.png"))
             texts["backbones.csv"] = shortlist.csv_table(ranking)
         first = shortlist.markdown(ranking) if ranking else ()
+        if lost := regret.as_json(sweep):
+            texts["regret.json"] = lost
         texts["sweep.md"] = markdown(sweep, pictures, first)
         for name, text in texts.items():
             write_whole(folder / name, text.encode("utf-8", "replace"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 LEVEL = 0.95
 Repeat = tuple[int, int]  # fold (-1: none) and seed of one of several runs of the same setting
@@ -175,7 +175,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     of them got right (McNemar 1947; exact form as recommended by Dietterich 1998 for one test
     set)."""
     discordant = only_first + only_second
-    return float(stats.binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+    return min(1.0, 2 * float(special.bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
 def two_proportions(first: float, n_first: int, second: float, n_second: int) -> float:

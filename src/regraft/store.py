@@ -48,6 +48,15 @@ class Store:
         """Whether an array of so many bytes can be kept once others have made room for it."""
         return self.max_bytes is None or nbytes <= self.max_bytes
 
+    def require_room(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        """Raises NotStoredError for an array that cannot be kept, whatever its key: to be asked
+        before a key is made that takes long."""
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if not self.fits(nbytes):
+            raise NotStoredError(f"{self._too_small(nbytes)}; give it a larger one")
+        if self.is_useless():
+            raise NotStoredError(f"{self.root}: not writable; set REGRAFT_CACHE to another folder")
+
     def is_useless(self) -> bool:
         """Whether nothing is in the folder, and nothing can be written into it."""
         try:

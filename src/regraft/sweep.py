@@ -22,16 +22,18 @@ from omegaconf import DictConfig
 
 from regraft import finalists, precheck, search, searchpath
 from regraft.beside import in_our_processes, is_search, kind, sweep_folder, threads_each
+from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError
 from regraft.interrupt import pass_on
 from regraft.jobs import is_job
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
-from regraft.provenance import hydras_words_of, words_of
+from regraft.provenance import hydras_words_of, options_of, words_of
 
 MOST_CHECKED = 64  # jobs that are all checked before the first; to compose one takes 0.1 s
 _held = ExitStack()  # of the same, until this process ends
+_ended: dict[Path, float] = {}  # result.json of jobs that have ended → when that was
 started: list[Path] = []  # folders of the sweeps that this process has started
 
 
@@ -164,6 +166,15 @@ def _values(override: Override) -> Iterable[Any]:
     return override.sweep_string_iterator()
 
 
+def record_failure(hydra: Any, error: str) -> None:
+    """Write that a job failed which could not write it itself, into what it has left."""
+    folder = Path(hydra.runtime.output_dir)
+    made = {"choices": options_of(hydra), "overrides": words_of(hydra)}
+    result = masked(made) | result_of(folder) | {"status": "failed", "error": error}
+    with suppress(OSError):  # its folder may be what it died of
+        write_whole(folder / RESULT, f"{json.dumps(result, indent=2)}\n".encode())
+
+
 def _overrides(config: DictConfig) -> list[Override]:
     """Of a sweep: those of `hydra.sweeper.params`, unless the command line has another."""
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
@@ -185,12 +196,8 @@ def _countable(override: Override) -> bool:
 def _time_left(folder: Path, jobs: int) -> str:
     """How long the rest takes if it goes on like this; nothing before the first job has ended."""
     began = (folder / SWEEP).stat().st_mtime
-    done = [
-        p
-        for p in folder.glob("[0-9]*/result.json")
-        if '"status": "running"' not in p.read_text(encoding="utf-8")
-    ]
-    lately = sum(path.stat().st_mtime >= began for path in done)  # not before it was gone on with
+    done = [path for path in folder.glob("[0-9]*/result.json") if _has_ended(path)]
+    lately = sum(_ended[path] >= began for path in done)  # not before it was gone on with
     if not lately:
         return ""
     seconds = (time.time() - began) / lately * (jobs - len(done))
@@ -224,6 +231,15 @@ def has_begun(folder: Path) -> bool:
     return any(is_job(path) for path in folder.glob("[0-9]*/"))
 
 
+def _has_ended(path: Path) -> bool:
+    """Whether this is the result of a job that has ended; what has not changed is not read again,
+    as the jobs of a long sweep would all read those of all before them."""
+    written = path.stat().st_mtime
+    if _ended.get(path) != written and '"status": "running"' not in path.read_text("utf-8"):
+        _ended[path] = written
+    return _ended.get(path) == written
+
+
 def end(folder: Path) -> int:
     """Table, statistics and pictures of a sweep; 1 if a job of it failed, else 0."""
     from rich.console import Console
@@ -238,6 +254,6 @@ def end(folder: Path) -> int:
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     publish.publish(made, console)
     # Last, as nobody waits for them: the answer is there, and they can be drawn at any time.
-    drawn = [job.folder for job in made.sweep.jobs if job.status == "finished"]
-    pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"))
+    drawn = {job.folder: job.record for job in made.sweep.jobs if job.status == "finished"}
+    pictures.of_sweep(watched(console, drawn, len(drawn), "pictures of the jobs"), drawn)
     return 1 if made.sweep.failed else 0

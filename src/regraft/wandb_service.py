@@ -68,7 +68,7 @@ def close(run: Any, *, exit_code: int) -> None:
 
 def wandb_mode() -> Any:
     """WANDB_MODE if set; else online where a key is configured, else offline. Never a prompt."""
-    wanted = os.environ.get("WANDB_MODE", "online")
+    wanted = os.environ.get("WANDB_MODE") or "online"
     if wanted != "online":
         return wanted
     try:
@@ -76,7 +76,7 @@ def wandb_mode() -> Any:
             return "online"
     except (wandb.Error, OSError):
         pass
-    if "WANDB_MODE" in os.environ:
+    if os.environ.get("WANDB_MODE"):
         log.warning("WANDB_MODE=online, but no key is configured: run `wandb login` once")
     return "offline"
 

@@ -32,6 +32,14 @@ def train_in(repository: Path) -> Callable[..., Done]:
 
 
 @pytest.fixture
+def with_killer(repository: Path) -> dict[str, str]:
+    """What a process has to have in its environment to take callbacks from killer.py."""
+    before = filter(None, [os.environ.get("PYTHONPATH")])
+    path = os.pathsep.join([str(repository / "tests" / "support"), *before])
+    return {"REGRAFT_TRUST": "killer", "PYTHONPATH": path}
+
+
+@pytest.fixture
 def train(tmp_path: Path, train_in: Callable[..., Done]) -> Callable[..., Done]:
     """The same from an empty folder."""
     return partial(train_in, tmp_path)

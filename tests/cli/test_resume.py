@@ -9,18 +9,16 @@ import sys
 import pytest
 from runs import TINY, filled
 
-TRUSTED = {"REGRAFT_TRUST": "killer"}
-
 
 @pytest.fixture
-def start(tmp_path, repository):
+def start(tmp_path, with_killer):
     """Runs a command until it ends, however it does."""
 
     def run(*command):
         return subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,
-            env=os.environ | TRUSTED | {"PYTHONPATH": str(repository / "tests" / "support")},
+            env=os.environ | with_killer,
             capture_output=True,
             text=True,
             timeout=300,
@@ -67,7 +65,7 @@ def test_a_sweep_that_was_killed_goes_on_until_ctrl_c_and_is_finished_at_last(
     assert stopped["error"] in done.stderr
     assert (moved / "sweep.md").exists()
 
-    done = regraft("resume", "moved", **TRUSTED)
+    done = regraft("resume", "moved", REGRAFT_TRUST="killer")
     assert done.returncode == 0, done.stderr
     assert "moved: 2 of 3 jobs to finish" in done.stdout
     assert "3 jobs, 0 failed; swept: trainer.max_epochs" in done.stdout

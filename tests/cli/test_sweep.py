@@ -1,4 +1,4 @@
-"""A sweep with a failed job, and one whose jobs run side by side until a person stops them."""
+"""A sweep with a failed job, one with a job that dies, and one that a person stops."""
 
 import json
 import os
@@ -24,8 +24,32 @@ def test_a_failed_job_stops_nobody_and_the_exit_code_says_so(train, tmp_path):
     assert "2 jobs, 1 failed" in done.stdout
 
 
+def test_a_job_whose_process_dies_stops_nobody_either(
+    train, regraft, with_killer, monkeypatch, tmp_path
+):
+    for name, value in with_killer.items():
+        monkeypatch.setenv(name, value)
+    killer = f"+callbacks.killer={{_target_:killer.Killer,folder:'{tmp_path}',step:2,name:SIGSEGV}}"
+    done = train("-m", *tiny(), "seed=0,1", "hydra.sweep.dir=sweep", killer)
+    assert done.returncode == 1, done.stderr
+    found = [json.loads((tmp_path / "sweep" / n / "result.json").read_text()) for n in "01"]
+    assert [result["status"] for result in found] == ["failed", "finished"]
+    [line] = [line for line in done.stderr.splitlines() if "error" in line]
+    assert line == f"error: {found[0]['error']}"
+    assert "the job's process was ended by SIGSEGV" in line
+    assert "2 jobs, 1 failed" in done.stdout
+    log = (tmp_path / "sweep" / "0" / "train.log").read_text()
+    assert "Segmentation fault" in log
+    assert "killer.py" in log  # the line of Python that led there
+
+    done = regraft("resume", "sweep", REGRAFT_TRUST="killer")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 jobs to finish" in done.stdout
+    assert "2 jobs, 0 failed" in done.stdout
+
+
 def test_jobs_side_by_side_share_what_is_computed_once_and_end_after_their_steps(
-    tmp_path, repository
+    tmp_path, repository, with_killer
 ):
     """Two at a time: one finishes, one fails, and the last two meet Ctrl-C at the same step."""
     how = f"folder:'{tmp_path}',step:7,name:SIGINT,group:true,pair:true"
@@ -38,11 +62,7 @@ def test_jobs_side_by_side_share_what_is_computed_once_and_end_after_their_steps
     ]
     words += ["data.per_class=3,999,4,5", "loader.batch_size=2", "trainer.max_epochs=2"]
     words += ["hydra.sweep.dir=sweep", killer]
-    more = {
-        "REGRAFT_CACHE": str(tmp_path / "cache"),
-        "REGRAFT_TRUST": "killer",
-        "PYTHONPATH": str(repository / "tests" / "support"),
-    }
+    more = with_killer | {"REGRAFT_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, str(repository / "train.py"), "-m", *words],
         cwd=tmp_path,

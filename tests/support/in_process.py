@@ -17,12 +17,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
+from unittest import mock
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from stripes import filled
 
-from regraft import cli, launch, masking, searchpath, sweep, trust
+from regraft import cli, launch, masking, searchpath, sweep, trust, worker
 
 Done = subprocess.CompletedProcess[str]  # returncode, stdout and stderr, as of a process
 
@@ -80,7 +81,13 @@ def as_new(folder: Path) -> Iterator[None]:
     os.environ.update(HF_HUB_OFFLINE="1")
     _forget()
     try:
-        with warnings.catch_warnings(), _same_logging(), _same_signals(), _same_kernels():
+        with (
+            warnings.catch_warnings(),
+            _same_logging(),
+            _same_signals(),
+            _same_kernels(),
+            mock.patch.object(worker, "is_possible", return_value=False),  # tests look on here
+        ):
             warnings.resetwarnings()  # those of pytest make errors of warnings
             warnings.simplefilter("ignore", DeprecationWarning)
             yield

@@ -4,12 +4,13 @@ Machines differ five- to tenfold, so `make test` says it first: what its tests m
 on it.
 """
 
-import os
 import statistics
 import time
 
 import timm
 import torch
+
+from regraft.environment import cores
 
 BATCH, PIXELS, ROUNDS, STEPS = 32, 96, 3, 2
 
@@ -37,12 +38,11 @@ def images_per_second() -> float:
 
 
 def main() -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(cores or 1)
+    torch.set_num_threads(cores())
     speed, vectors = images_per_second(), torch.backends.cpu.get_cpu_capability()
     print(
         f"This machine trains {speed:.0f} images a second of ResNet-18 at {PIXELS} px "
-        f"({cores} cores, {vectors}, torch {torch.__version__})."
+        f"({cores()} cores, {vectors}, torch {torch.__version__})."
     )
 
 

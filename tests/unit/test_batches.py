@@ -81,6 +81,14 @@ def test_large_rows_are_evaluated_in_smaller_batches():
     assert {len(labels) for _, labels in data.val_dataloader()} == {40, 20}
 
 
+def test_a_subset_copies_no_rows():
+    rows, labels = numbered(20)
+    data = Features(dict.fromkeys(("train", "val", "test"), (rows, labels)), 6)
+    few = data.only(torch.arange(0, 20, 2), passes=1)
+    assert few.rows.data_ptr() == rows.data_ptr()
+    assert sorted(int(x) for batch, _ in few for x in batch.flatten()) == [*range(0, 20, 2)]
+
+
 def test_a_subset_keeps_its_views():
     rows, labels = torch.arange(12.0).unsqueeze(1), torch.arange(4)  # three views of four images
     data = Features(dict.fromkeys(("train", "val", "test"), (rows, labels)), 2)

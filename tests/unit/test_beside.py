@@ -56,13 +56,13 @@ def test_joblib_starts_processes_for_several_jobs_at_a_time(
 def test_cores_are_shared_by_the_jobs_that_run_side_by_side(
     words, jobs, threads, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setattr("regraft.beside.cores", lambda: 16)
     assert threads_each(config(tmp_path, *words), jobs) == threads
 
 
 def test_submitit_begins_with_all_jobs_unless_told_otherwise(tmp_path, monkeypatch):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setattr("regraft.beside.cores", lambda: 16)
     local = ["hydra/launcher=local"]
     assert threads_each(config(tmp_path, *local), 8) == 2
     assert threads_each(config(tmp_path, *local, "hydra.sweeper.max_batch_size=4"), 8) == 4
@@ -71,7 +71,7 @@ def test_submitit_begins_with_all_jobs_unless_told_otherwise(tmp_path, monkeypat
 
 def test_a_search_runs_as_many_jobs_side_by_side_as_it_asks_for(tmp_path, monkeypatch):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setattr("regraft.beside.cores", lambda: 16)
     words = ["hydra/sweeper=optuna", "hydra.sweeper.n_jobs=2", "hydra/launcher=joblib"]
     assert threads_each(config(tmp_path, *words), 20) == 8
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from jobs import composed
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from regraft import checkpoints, devices
 from regraft.errors import RegraftError
@@ -18,12 +19,40 @@ def under_slurm(monkeypatch):
         monkeypatch.setenv(name, "0")
 
 
-def test_under_slurm_lightning_puts_no_job_back_into_the_queue(under_slurm, tmp_path):
-    trainer = make_trainer(composed(tmp_path, "trainer.accelerator=cpu"), None, [])
-    assert trainer._accelerator_connector.cluster_environment.auto_requeue is False
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"SLURM_NTASKS": "4"},
+        {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "2"},
+    ],
+    ids=["task", "tasks", "nodes"],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_in_an_allocation_of_slurm_a_job_has_the_devices_that_it_asks_for(
+    count, more, under_slurm, monkeypatch, tmp_path
+):
+    """Lightning would take its own from the number of tasks, or refuse it."""
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+    words = ["trainer.accelerator=cpu", f"trainer.devices={count}"]
+    trainer = make_trainer(composed(tmp_path, *words), None, [])
+    assert trainer.world_size == count
+    around = trainer._accelerator_connector.cluster_environment
+    assert isinstance(around, LightningEnvironment)  # which puts no job back into the queue
+    assert not around.creates_processes_externally
 
 
-def test_elsewhere_lightning_is_told_nothing_of_slurm(tmp_path):
+def test_a_job_that_srun_starts_several_times_is_refused_but_for_the_first(
+    under_slurm, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    with pytest.raises(RegraftError, match=r"this is task 2 of an srun .*srun --ntasks=1"):
+        make_trainer(composed(tmp_path, "trainer.accelerator=cpu"), None, [])
+
+
+def test_torchrun_starts_the_processes_of_a_job(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     assert devices.plugins() == []
 
 

@@ -51,6 +51,26 @@ def test_what_machines_do_is_one_line_with_advice(error, words):
         assert text in line
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (-9, ["ended by SIGKILL", "memory runs out", "loader.batch_size", "loader.workers"]),
+        (-11, ["ended by SIGSEGV", "machine code", "another backbone", "train.log"]),
+        (-6, ["ended by SIGABRT", "machine code"]),
+        (-7, ["ended by SIGBUS", "shared memory", "loader.workers=0"]),
+        (-15, ["ended by SIGTERM"]),
+        (-35, ["ended by signal 35"]),
+        (3, ["ended with exit code 3 and without a result"]),
+        (0, ["ended with exit code 0"]),
+    ],
+)
+def test_the_end_of_a_process_is_one_line_with_the_name_of_the_signal(code, words):
+    line = faults.of_death(code)
+    assert "\n" not in line
+    for text in words:
+        assert text in line
+
+
 def test_a_real_allocation_that_is_too_large_is_out_of_memory():
     with pytest.raises(RuntimeError) as found:
         torch.empty(2**50)

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from regraft import features, head, plan, recipe
+from regraft import features, head, plan
 from regraft.data import images as images_room
 from regraft.data.augment import Light, Mixup
 from regraft.data.images import Images
@@ -96,10 +96,8 @@ def keys(parts, dtype="float16", **options):
     policy, backbone, top, images = parts
     once = features.decide(AUTO, policy, backbone, top, images)
     backbone.eval()
-    common = recipe.of_all_splits(once.cut, backbone, images.input, trainer(**options))
-    return {
-        recipe.key_of(common, images.fingerprint(name), None, dtype) for name in features.SPLITS
-    }
+    common = features.depends_on(once.cut, backbone, trainer(**options))
+    return {features.key_of(images, name, common, None, dtype) for name in features.SPLITS}
 
 
 def nudged(parts, stage, kind):
@@ -168,9 +166,9 @@ def test_the_order_of_images_is_part_of_the_key():
 
 def test_a_newer_library_is_a_miss(monkeypatch):
     before = keys(made())
-    for library in recipe.LIBRARIES:
-        versions = dict.fromkeys(recipe.LIBRARIES, "1.0") | {library: "2.0"}
-        monkeypatch.setattr("regraft.recipe.metadata.version", versions.__getitem__)
+    for library in images_room.LIBRARIES:
+        versions = dict.fromkeys(images_room.LIBRARIES, "1.0") | {library: "2.0"}
+        monkeypatch.setattr("regraft.fingerprint.metadata.version", versions.__getitem__)
         now = keys(made())
         assert not now & before
         before |= now

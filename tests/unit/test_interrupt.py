@@ -65,3 +65,19 @@ def test_the_second_signal_waits_for_nobody(wait, child, monkeypatch):
         wait(signal.SIGINT, None)
     assert child == [(-1, signal.SIGINT)]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_comes_twice_at_once_counts_once(monkeypatch):
+    """As from a terminal, which tells all processes, one of which passes it on."""
+    now = iter([100.0, 100.1, 100.2, 101.0, 101.1])
+    monkeypatch.setattr(interrupt.time, "monotonic", lambda: next(now))
+    bell = interrupt.Bell()
+    with pytest.raises(KeyboardInterrupt):  # nobody listens
+        bell(signal.SIGINT, None)
+    bell(signal.SIGINT, None)  # or what is being written at the end would be cut off
+    bell.listening = True
+    bell(signal.SIGINT, None)
+    assert not bell.rung
+    bell(signal.SIGINT, None)
+    assert bell.rung
+    bell(signal.SIGINT, None)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from regraft.comparison import read_sweep
-from regraft.regret import record, regrets
+from regraft.regret import regrets
 from regraft.report import report
 
 
@@ -82,18 +82,20 @@ def test_the_best_advice_has_no_regret(tmp_path):
     assert made.right and made.points == 0 and "auto (0.953) is the best" in made.words
 
 
-def test_the_regret_is_in_the_results_of_the_advised_and_in_the_report(tmp_path):
+def test_the_regret_is_in_a_file_of_the_sweep_and_in_its_table(tmp_path):
     folder = sweep(tmp_path, (0.70, 0.71, 0.70), (0.90, 0.91, 0.90), (0.5, 0.51, 0.5))
-    report(folder)
-    results = [json.loads((folder / str(n) / "result.json").read_text()) for n in range(4)]
-    assert [result["advice"]["regret"]["points"] for result in results[:3]] == [20.0] * 3
-    assert results[3]["advice"] is None
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    made = report(folder)
+    [(place, lost)] = json.loads((folder / "regret.json").read_text()).items()
+    assert place == "digits, 10 classes × 5 images"
+    assert (lost["points"], lost["best"], lost["advised"]) == (20.0, "finetune", {"finetune": 3})
+    assert folder / "regret.json" in made.files
     assert "regret 20.0 points" in (folder / "sweep.md").read_text()
-    before = (folder / "0" / "result.json").stat().st_mtime_ns
-    record(read_sweep(folder))
-    assert (folder / "0" / "result.json").stat().st_mtime_ns == before
+    assert {path: path.read_bytes() for path in before} == before  # what the runs wrote
 
 
 def test_without_a_rival_there_is_no_regret(tmp_path):
     job(tmp_path, 0, "auto", 0, 0.9, advice=ADVICE)
     assert regrets(read_sweep(tmp_path)) == {}
+    report(tmp_path)
+    assert not (tmp_path / "regret.json").exists()

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
-from importlib import metadata
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -30,7 +29,7 @@ from regraft.data.share import shared
 from regraft.data.sources import Source, Split
 from regraft.data.transforms import READER, InputConfig, read_image
 from regraft.errors import RegraftError
-from regraft.fingerprint import key
+from regraft.fingerprint import key, versions
 from regraft.store import NotStoredError, Store
 from regraft.streams import BEGINNING, Order
 
@@ -39,7 +38,9 @@ SplitName = Literal["train", "val", "test"]
 # Shows how far one is in so many chunks, and what is being done with them.
 Watch = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
 
-READ_BY = ("pillow", "torch", "torchvision")  # libraries whose versions change pixels
+LAYOUT = 2  # of what is kept; with another number, nothing that is kept is known
+# Those whose versions change pixels and numbers; the last two need not be here.
+LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy", "pillow-heif", "pydicom")
 _HELD_BYTES = 2**30  # up to here, arrays are fitted once and held; beyond, whenever they are read
 _log = logging.getLogger(__name__)
 _CHUNK = 1024  # images that are fitted together, so that a memory map is read piece by piece
@@ -81,7 +82,7 @@ class Images(pl.LightningDataModule):
         self.sizes = {name: len(split) for name, split in splits.items()}
         self.names = {name: split.names for name, split in splits.items()}
         hold = sum(self.sizes.values()) * 3 * input.size[0] * input.size[1] <= _HELD_BYTES
-        self.datasets = {name: fitted(split, input, hold) for name, split in splits.items()}
+        self.datasets = {n: FittedImages(split, input, hold=hold) for n, split in splits.items()}
 
     @property
     def splits(self) -> tuple[SplitName, ...]:
@@ -135,6 +136,22 @@ class Images(pl.LightningDataModule):
         """What differs once a byte of any image of the split differs."""
         return self.datasets[split].split.fingerprint
 
+    def key(self, split: SplitName, *, what: str, **more: Any) -> str:
+        """The key of what is made of a split's images, by which alone the store knows it.
+
+        It says on what all that is made of images depends: them, how they are read and fitted,
+        and with which libraries. `more` is what this thing depends on besides, as plain data.
+        """
+        return key(
+            what=what,
+            layout=LAYOUT,
+            reader=READER,
+            versions=versions(LIBRARIES),
+            input=asdict(self.input),
+            images=self.fingerprint(split),
+            more=more,
+        )
+
     def described(self, split: SplitName) -> dict[str, Any]:
         """What images a split has, for the card of the weights that are learned from it."""
         return {
@@ -168,17 +185,13 @@ class Images(pl.LightningDataModule):
             split for split in splits or self.splits if self.datasets[split].ready is None
         ):
             data, loader = self.datasets[split], self.loader(split)
-            name = key(
-                reader=READER,
-                images=self.fingerprint(split),
-                input=asdict(self.input),
-                versions={name: metadata.version(name) for name in READ_BY},
-            )
             shape = (len(data), 3, *self.input.size)
             pixels = watch((x.numpy() for x, _ in loader), len(loader), f"reading {split} images")
             pixels = self.unchanged(split, pixels)
             about = {"stages": "images as they are read", "data": f"{self.source.name} {split}"}
             try:
+                store.require_room(shape, np.uint8)  # before every file is read for its digest
+                name = self.key(split, what="images as they are read")
                 data.kept = as_tensor(store.compute(name, shape, np.uint8, pixels, about))
             except NotStoredError as error:
                 _log.warning("%s; images are read in every epoch", error)
@@ -238,26 +251,19 @@ class FittedImages(Dataset[Batch]):
 
     @cached_property
     def held(self) -> Tensor | None:
-        """All images of a small array, fitted once."""
-        images = self.split.images
-        if not self.hold or not isinstance(images, np.ndarray):
-            return None
-        fitted = torch.empty(len(images), 3, *self.input.size, dtype=torch.uint8)
-        for start in range(0, len(images), _CHUNK):
-            fitted[start : start + _CHUNK] = self.input.fit(images[start : start + _CHUNK])
-        return fitted
-
-
-def fitted(split: Split, input: InputConfig, hold: bool) -> FittedImages:
-    """The split at this size; what is held of arrays is shared by the jobs of a process."""
-    if isinstance(split.images, np.ndarray):
-        return _shared(split, input, hold)
-    return FittedImages(split, input, hold=hold)  # files may change between two jobs
+        """All images of a small array, fitted once for all jobs of the process."""
+        few = self.hold and isinstance(self.split.images, np.ndarray)
+        return _all_of(self.split, self.input) if few else None
 
 
 @lru_cache(maxsize=6)  # two sources, of which at most so much is held
-def _shared(split: Split, input: InputConfig, hold: bool) -> FittedImages:
-    return FittedImages(split, input, hold=hold)
+def _all_of(split: Split, input: InputConfig) -> Tensor:
+    images = split.images
+    assert isinstance(images, np.ndarray)  # files may change between two jobs
+    fitted = torch.empty(len(images), 3, *input.size, dtype=torch.uint8)
+    for start in range(0, len(images), _CHUNK):
+        fitted[start : start + _CHUNK] = input.fit(images[start : start + _CHUNK])
+    return fitted
 
 
 class NeverAlone(BatchSampler):

@@ -2,7 +2,6 @@
 
 import csv
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from regraft.data.transforms import (
     no_warnings,
     what_is_wrong,
 )
+from regraft.environment import cores
 from regraft.escaping import in_csv, printable
 from regraft.facts import Facts
 from regraft.paths import whole
@@ -68,7 +68,7 @@ def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
     _log.info("reading %d images to leave out those that cannot be read", len(paths))
     # Decoders let other threads run.
     with no_warnings():
-        reasons = _known.of(paths, _reason, threads=os.cpu_count() or 1, group=1)
+        reasons = _known.of(paths, _reason, threads=cores(), group=1)
     return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
 
 

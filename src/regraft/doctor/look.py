@@ -1,6 +1,5 @@
 """A look at a random sample of the images, each read once for all that is to be seen in it."""
 
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from regraft.data.images import Images, SplitName
 from regraft.data.readable import why
 from regraft.data.transforms import UnreadableImageError, decode, no_warnings
 from regraft.doctor.findings import Budget
+from regraft.environment import cores
 from regraft.features import SPLITS
 
 BUDGET_S = 6
@@ -66,7 +66,7 @@ def look(images: Images, seed: int, *, keep: int) -> Sample:
     budget = Budget(BUDGET_S)
     seen: list[Seen] = []
     bad: list[tuple[SplitName, int, str]] = []
-    with no_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with no_warnings(), ThreadPoolExecutor(cores()) as threads:
         for start in range(0, min(len(places), MOST), _AT_ONCE):
             if start and budget.spent:
                 break

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regraft import diff, mistakes
-from regraft.jobs import Job, load_result, table
+from regraft.jobs import Job, table
 from regraft.page import charts, classes, settings
 from regraft.pictures import read_history, read_test, refuse_a_part
 from regraft.statistics import wilson
@@ -32,7 +32,7 @@ class Told:
 
     job: Job
     record: Mapping[str, Any]
-    values: Mapping[str, settings.Values]  # section → key → value, of diff.read
+    values: Mapping[str, settings.Values]  # section → key → value, of diff.sections
     curves: list[charts.Chart]
     command: str
     full: bool
@@ -86,14 +86,14 @@ class Told:
 
 def read(job: Job, *, full: bool) -> Told:
     """What is left of a job; `full` reads its predictions and pictures, too."""
-    record, _ = load_result(job.folder / "result.json")
+    record = job.record
     best = record.get("best_epoch")
     listed = record.get("overrides")
     words = listed if isinstance(listed, list) else list(map("=".join, job.overrides.items()))
     told = Told(
         job,
         record,
-        diff.read(job.folder),
+        diff.sections(job.folder, record, job.error),
         _curves(job, best if isinstance(best, int) else None),
         settings.command(words),
         full,

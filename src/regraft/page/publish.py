@@ -11,7 +11,7 @@ from rich.text import Text
 
 from regraft.comparison import Sweep, sentence
 from regraft.errors import RegraftError
-from regraft.jobs import load_result, table
+from regraft.jobs import table
 from regraft.page import listing, write
 from regraft.paths import group_of
 from regraft.report import Report
@@ -45,7 +45,7 @@ def _line(error: Exception) -> str:
 def _logged(sweep: Sweep) -> Iterator[tuple[Mapping[str, Any], bool]]:
     """The W&B run of each job that has one, and whether it is online; none of debug runs."""
     for job in sweep.jobs:
-        known = table(load_result(job.folder / "result.json")[0], "wandb")
+        known = table(job.record, "wandb")
         folders = [path.name for path in job.folder.glob("wandb/*run-*")]
         if known.get("id") and folders and "debug" not in job.choices:
             yield known, not any(name.startswith("offline-") for name in folders)

@@ -24,7 +24,7 @@ from regraft.tables import ALT, METHOD, ONE_SEED, cells_in, heading, settings_of
 
 FILE = "report.html"
 MOST_FULL = 24  # jobs of a sweep that are shown with classes, calibration and mistakes
-SECTIONS = ("config", "environment", "data")  # of diff.read
+SECTIONS = ("config", "environment", "data")  # of diff.sections
 # Nothing is fetched, and no script runs but the page's own, whatever stands in a name.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src '{script}'; "
@@ -97,7 +97,7 @@ def page(made: report.Report) -> str:
         pictures=[(ALT[path.stem.partition("-")[0]], _data(path)) for path in pictures],
         listing=listing.of(sweep),
         told=told,
-        first=next((one.number for one in sweep.jobs if one.number in chosen), None),
+        first=_first([one for one in sweep.jobs if one.number in chosen]),
         full=len(chosen),
         most_full=MOST_FULL,
         titles={one.number: settings_of(one, sweep) for one in sweep.jobs},
@@ -124,6 +124,11 @@ def shown_in_full(sweep: Sweep) -> set[int]:
         max(row.counted, key=_validated) for cell in sweep.cells for row in cell.rows if row.counted
     ]
     return {one.number for one in sorted(best, key=_validated, reverse=True)[:MOST_FULL]}
+
+
+def _first(jobs: Sequence[Job]) -> int | None:
+    """The number of the job that a page opens at: the best, judged on the validation images."""
+    return max(jobs, key=_validated).number if jobs else None
 
 
 def _validated(one: Job) -> float:

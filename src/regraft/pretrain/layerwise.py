@@ -11,8 +11,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -28,7 +27,6 @@ from regraft.cut import Slice, slices
 from regraft.data.images import as_tensor
 from regraft.errors import RegraftError
 from regraft.features import Caching
-from regraft.fingerprint import key
 from regraft.pretrain.method import Learned, Loader, Task, WithoutLabels
 from regraft.store import NotStoredError
 
@@ -201,23 +199,14 @@ def computed(part: Slice, below: Below, task: Task) -> Below:
     caching, images = task.caching, task.images
     if caching.use == "off":
         return above
-    name = key(
-        what="what a stage gives",
-        layout=recipe.LAYOUT,
-        network=task.backbone.name,
-        stages=part.stages.stop,
-        weights=recipe.weights_hash(task.backbone, part.stages.stop),
-        input=asdict(images.input),
-        dtype=caching.dtype,
-        device=task.device.type,
-        images=images.fingerprint("train"),
-        versions={library: metadata.version(library) for library in recipe.LIBRARIES},
-    )
     shape = (images.sizes["train"], *part.gives)
     stages = f"first {part.stages.stop} stages, pretraining"
     about = {"backbone": task.backbone.name, "stages": stages, "data": images.source.name}
     chunks = images.unchanged("train", _forward(part, below, task))
     try:
+        caching.store.require_room(shape, caching.dtype)
+        network = recipe.of_network(task.backbone, part.stages.stop, task.device)
+        name = images.key("train", what="what a stage gives", dtype=caching.dtype, **network)
         rows = caching.store.compute(name, shape, caching.dtype, chunks, about)
     except NotStoredError as error:
         _log.warning("%s; the stages below are computed in every epoch", error)

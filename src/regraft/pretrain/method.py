@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from regraft import recipe
 from regraft.backbone import Backbone
 from regraft.data.images import Batch, Images
 from regraft.data.sources import Source
@@ -68,8 +67,8 @@ class Method(ABC):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Those whose versions change the weights."""
-        return recipe.LIBRARIES
+        """Those whose versions change the weights, beside those of every key."""
+        return ()
 
     def kept(self, caching: Caching) -> str | None:
         """The precision in which it learns from what it keeps; None if it keeps nothing."""

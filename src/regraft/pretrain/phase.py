@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,10 @@ from regraft.backbone import Backbone
 from regraft.config import build
 from regraft.data.images import Images
 from regraft.data.sources import Source
-from regraft.data.transforms import READER
 from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.faults import is_out_of_memory
-from regraft.fingerprint import key
+from regraft.fingerprint import versions
 from regraft.paths import make_whole, weights_folder
 from regraft.plan import Plan
 from regraft.pretrain.method import Learned, Method, Task
@@ -121,15 +119,14 @@ def _made(
         "data": images.described("train"),
         "start": recipe.weights_hash(network, len(network.stages)),
     }
-    versions = {name: metadata.version(name) for name in method.libraries}
-    name = key(
-        **about,
+    name = images.key(
+        "train",
+        what="weights learned without labels",
+        about=about,
         kept=method.kept(caching),
-        layout=LAYOUT,
-        reader=READER,
-        white=images.input.white,
+        learning=LAYOUT,
         device=device.type,
-        versions=versions,
+        libraries=versions(method.libraries),
     )
     own = record.job.folder / MADE
     if card.read(own).get("key") == name and card.is_intact(own):

@@ -10,14 +10,14 @@ from regraft.data.formats import counted, is_image, is_litter
 from regraft.data.names import is_ours
 from regraft.data.readable import unreadable
 from regraft.data.sources import Source, Split
-from regraft.data.white import Whites
+from regraft.data.white import USUAL, Whites
 from regraft.errors import RegraftError
 from regraft.fingerprint import digests
 
 _log = logging.getLogger(__name__)
 
 
-def only(split: Split, name: str, white: Whites) -> Source:
+def only(split: Split, name: str, white: Whites = USUAL) -> Source:
     """A source with the images of a split to train on, all of one class, and no others."""
     blind = replace(split, labels=np.zeros(len(split), dtype=np.int64))
     nothing = blind.take(np.arange(0))

@@ -260,6 +260,28 @@ def test_a_full_disk_means_that_files_are_read_in_every_epoch(photos, tmp_path, 
     assert len(order(data.loader("train"))) == 3
 
 
+@pytest.mark.parametrize("useless", [False, True])
+def test_no_file_is_read_for_a_key_where_its_pixels_cannot_be_kept(
+    useless, photos, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(Images, "fingerprint", lambda *_: pytest.fail("all files were read"))
+    monkeypatch.setattr(Store, "is_useless", lambda _: useless)
+    kept(photos, Store(tmp_path / ".store", max_bytes=None if useless else 100))
+    assert "images are read in every epoch" in caplog.text
+
+
+def test_what_one_job_keeps_is_not_the_next_ones(tmp_path, monkeypatch):
+    """Of an array that is too large to be held, in one process; a small one is fitted once."""
+    source = arrays(9)
+    first, second = (Images(source, INPUT, batch_size=4, workers=0) for _ in range(2))
+    assert first.datasets["train"].ready is second.datasets["train"].ready is not None
+    monkeypatch.setattr(room, "_HELD_BYTES", 0)
+    keeps = Images(source, INPUT, batch_size=4, workers=0, decoded_cache=True)
+    keeps.keep_decoded(Store(tmp_path / ".store"), unwatched)
+    assert keeps.datasets["train"].ready is not None
+    assert Images(source, INPUT, batch_size=4, workers=0).datasets["train"].ready is None
+
+
 def test_without_the_cache_nothing_is_kept(photos, tmp_path):
     kept(photos, Store(tmp_path / ".store"), decoded_cache=False)
     assert not (tmp_path / ".store").exists()

@@ -110,6 +110,15 @@ def test_a_job_s_part_shows_curves_classes_calibration_mistakes_and_its_command(
     assert not [one for one in page.attributes("table") if one.get("id") == "listing"]
 
 
+def test_a_sweep_s_page_opens_at_its_best_job_by_validation(tmp_path):
+    [body] = read(sweep(tmp_path / "some")).attributes("body")
+    assert body["data-first"] == "1"  # of 0.89, 0.90, 0.69 and 0.70
+    failed(tmp_path / "none" / "0", "RegraftError: why")
+    failed(tmp_path / "none" / "1", "RegraftError: why", seed=1)
+    [body] = read(tmp_path / "none").attributes("body")
+    assert body["data-first"] == ""
+
+
 def test_the_page_needs_nothing_but_itself(tmp_path):
     page = read(sweep(tmp_path))
 
