@@ -16,12 +16,16 @@ from regraft.data.names import is_ours
 # content.
 _PICTURES = {"AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"}
 _PICTURES |= {"PPM", "SGI", "TGA", "TIFF", "WEBP"}
-READS_HEIC, READS_DICOM = (find_spec(name) is not None for name in ("pillow_heif", "pydicom"))
 Image.init()
-if READS_HEIC:
+try:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
+except ImportError:  # it is not here, or does not go with this Pillow
+    READS_HEIC = False
+else:
+    READS_HEIC = True
+READS_DICOM = find_spec("pydicom") is not None
 PILLOWS = sorted(_PICTURES & set(Image.OPEN))  # AVIF is not in every build
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 EXTENSIONS = frozenset(
@@ -60,7 +64,11 @@ _RAW = re.compile(
     r"\.(3fr|arw|cr[23w]|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw[2l]|sr[2fw]|"
     r"x3f)"
 )
-_TEXT = re.compile(r"\.(csv|db|html?|ini|js|jsonl?|lnk|log|md|parquet|py|tsv|txt|url|xml|ya?ml)")
+# Texts; backups and thumbnails, which show what another file shows; what is not downloaded yet.
+_LITTER = re.compile(
+    r"\.(csv|db|html?|ini|js|jsonl?|lnk|log|md|parquet|py|tsv|txt|url|xml|xmp|ya?ml)|"
+    r"\.(aae|bak|orig|thm|tmp)|.*(~|_original)|\.(crdownload|part|partial)"
+)
 _KINDS = 6  # that are named in a line
 
 
@@ -81,7 +89,7 @@ def is_image(path: Path) -> bool:
 
 def is_litter(name: str) -> bool:
     """Whether it is what programs leave, or a text: nothing that anybody takes for an image."""
-    return not is_ours(name) or bool(_TEXT.fullmatch(suffix(name)))
+    return not is_ours(name) or bool(_LITTER.fullmatch(suffix(name)))
 
 
 def kind(path: Path) -> str:

@@ -84,7 +84,7 @@ def left_out(data: DictConfig) -> list[Finding]:
         beside = many(len(found.loose), "image")
         words = f"{beside} beside the class folders: {some(found.loose)}"
         findings.append(yellow("loose images", words, "move them into the folder of their class"))
-    return findings or [green("folders", "all that lies there is read")]
+    return findings or [green("folders", "every folder is read, and no image lies beside them")]
 
 
 def not_read(source: Source) -> list[Finding]:

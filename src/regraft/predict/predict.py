@@ -18,7 +18,7 @@ from torch import nn
 from regraft import predictions, progress, threshold, trained
 from regraft.calibration import Calibration
 from regraft.complaints import explain
-from regraft.data.formats import worded
+from regraft.data.formats import litter, worded
 from regraft.data.readable import LEFT_OUT, Skipped, listing
 from regraft.data.transforms import InputConfig
 from regraft.environment import cores
@@ -215,7 +215,10 @@ def _why_none(count: Count, images: Sequence[str]) -> str:
     """Why not a single image was predicted."""
     if count.first is None:
         named = ", ".join(map(asked.text, images[:3])) + (", …" if images[3:] else "")
-        return printable(f"{named}: no images there")
+        folders = (Path(name).expanduser() for name in images)
+        names = (path.name for folder in folders for path in folder.rglob("*") if path.is_file())
+        instead = litter(names)
+        return printable(f"{named}: no images there" + (f", but {instead}" if instead else ""))
     if count.left_out.total() == count.skipped:
         return printable(f"no image can be read: {worded(count.left_out)}")
     several = f"none of {count.skipped:,} images" if count.skipped > 1 else "the image"

@@ -54,8 +54,9 @@ def folder(path: Path, data: Source) -> Source:
     _say(where, len(bad), "images cannot be read")
     _say(where, len(readable) - len(kept), "images are validation or test images of the data")
     if len(kept) < 2:
+        instead = f", and none of {kinds}" if (kinds := counted(others)) else ""
         raise RegraftError(
-            f"{where}: {len(kept)} of its {len(files)} image files can be learned from; "
+            f"{where}: {len(kept)} of its {len(files)} image files can be learned from{instead}; "
             "give a folder with images, at any depth"
         )
     names = tuple(str(file.relative_to(path)) for file in kept)

@@ -67,7 +67,12 @@ def test_what_is_no_picture_is_named_by_its_suffix_and_what_it_is(name, content,
     assert why_not_read(path) == said
 
 
-@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", ".DS_Store", "._a.jpg", "a.txt"])
+BACKUPS = ["a.jpg_original", "a.jpg~", "a.bak", "a.THM", "a.jpg.crdownload"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Thumbs.db", "desktop.ini", ".DS_Store", "._a.jpg", "a.txt", *BACKUPS]
+)
 def test_litter_is_no_image_and_is_not_looked_into(name, tmp_path):
     (tmp_path / name).write_bytes(encoded("JPEG"))
 

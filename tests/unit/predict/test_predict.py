@@ -185,6 +185,9 @@ def test_files_that_are_no_images_to_us_are_counted_by_suffix_and_listed(model, 
             path.unlink()
     code, _, err = command(model[0], "new", "--out", "b.csv")
     assert (code, err) == (1, "error: no image can be read: 1 .mp4\n")
+    (here / "new" / "a.mp4").unlink()
+    code, _, err = command(model[0], "new", "--out", "b.csv")
+    assert (code, err) == (1, "error: new: no images there, but 1 .txt\n")
 
 
 def test_no_list_stays_where_nothing_is_bad_any_more(model, command, here):
