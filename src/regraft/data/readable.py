@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import UnidentifiedImageError
-from PIL import __version__ as pillow
 
 from regraft.data.transforms import (
     MOST_PIXELS,
@@ -22,6 +21,7 @@ from regraft.data.transforms import (
 from regraft.environment import cores
 from regraft.escaping import in_csv, printable
 from regraft.facts import Facts
+from regraft.fingerprint import versions
 from regraft.paths import whole
 
 OnError = Literal["fail", "skip"]
@@ -29,8 +29,10 @@ LEFT_OUT = "left out: "  # begins the reason of a file that is no image to us
 
 _LONGEST = 200  # characters of what a decoder says
 _log = logging.getLogger(__name__)
+# What reads files, of which some need not be here: once they are, more can be read.
+_READ_BY = ("pillow", "pillow-heif", "pydicom")
 # Why a file cannot be read, or "" if it can.
-_known = Facts[str](f"read by Pillow {pillow}, {READER}, up to {MOST_PIXELS} pixels")
+_known = Facts[str](f"read by {versions(_READ_BY)}, {READER}, up to {MOST_PIXELS} pixels")
 
 
 @dataclass(frozen=True)

@@ -410,6 +410,11 @@ def test_a_file_that_was_repaired_is_read_again(root):
     assert load(root, on_error="skip").skipped == ()
 
 
+@pytest.mark.parametrize("library", ["pillow", "pillow-heif", "pydicom"])
+def test_what_was_found_unreadable_is_asked_again_of_another_library(library):
+    assert f"'{library}': " in readable._known.kind
+
+
 def test_a_class_of_which_nothing_can_be_read_is_an_error(root):
     put(root / "cat", 12)
     put(root / "dog", 3)
