@@ -5,20 +5,26 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-import timm
 import torch
 from annotated_types import Ge
-from timm.data import resolve_model_data_config
 from timm.models._manipulate import group_with_matcher
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
 from regraft import weights as weight_sources
-from regraft.data.transforms import InputConfig
-from regraft.errors import RegraftError, did_you_mean, first_line
+from regraft.architecture import (
+    corrupts_memory,
+    create,
+    has_a_size,
+    input_config,
+    refused_size,
+    sizes_that_run,
+    sizes_that_work,
+)
+from regraft.errors import RegraftError, first_line
 
 Output = Literal["pooled", "map"]
+SIZES = range(64, 513, 32)  # of images, at which weights of an unknown size are tried
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,11 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.weights, self.weights_key = name, weights, weights_key
-        # Convolutions run about twice as fast on the CPU, and on tensor cores, in this layout.
-        self.net: Any = create(name, size).to(memory_format=torch.channels_last)
-        self.input = _input_config(self.net, size)
+        self.net: Any = create(name, size)
+        self._corrupts = corrupts_memory(self.net)
+        if not self._corrupts:
+            self.net.to(memory_format=torch.channels_last)
+        self.input = input_config(self.net, size)
         self.stages = _stages(self.net)
         self.images_forwarded = 0
         self.frozen: frozenset[int] = frozenset()
@@ -59,12 +67,9 @@ class Backbone(nn.Module):
         self._stages_of = _stages_of_modules(self.net, self.stages)
         try:
             self._measure()
-        except RuntimeError as error:
-            height, width = self.input.size
-            raise RegraftError(
-                f"backbone.size={size}: {name} cannot take images of {width}×{height} pixels; "
-                "give a larger size, or null for that of its weights"
-            ) from error
+        except Exception as error:  # an assertion, or whatever the network's own code raises
+            sizes = sizes_that_run(name, self.input.size[0])
+            raise refused_size(name, self.input.size, sizes) from error
 
     def forward(self, images: Tensor, takes: Output = "pooled") -> Tensor:
         """What a head `takes` of normalised images (B, 3, H, W).
@@ -72,8 +77,16 @@ class Backbone(nn.Module):
         "pooled" is (B, out_features); "map" the last stage's output, (B, map_channels, H, W).
         """
         self.count(images)
-        features = self.net.forward_features(images.contiguous(memory_format=torch.channels_last))
-        return self.read(features, takes)
+        return self.read(self.net.forward_features(self.arranged(images)), takes)
+
+    def arranged(self, images: Tensor) -> Tensor:
+        """The images with their channels last in memory, where that is safe.
+
+        Tensor cores want it so, and depthwise convolutions gain on the CPU (docs/channels-last.md).
+        """
+        if self._corrupts and images.device.type == "cpu":
+            return images.contiguous()
+        return images.contiguous(memory_format=torch.channels_last)
 
     @torch.compiler.disable
     def count(self, images: Tensor) -> None:
@@ -102,9 +115,7 @@ class Backbone(nn.Module):
         loaded = None
         if wanted and self.weights != "random":
             spare = [s.tensors for s in self.stages if s.tensors and s.tensors[0] not in wanted]
-            loaded = weight_sources.load(
-                self.name, self.weights, self.net, key=self.weights_key, spare=spare
-            )
+            loaded = self._load(spare)
             self._refuse_other_input(loaded)
             state = {name: loaded.tensors[name] for name in wanted if name in loaded.tensors}
             self.net.load_state_dict(state, strict=False)
@@ -121,6 +132,24 @@ class Backbone(nn.Module):
                     f"({first_line(error)}); tune or reset them instead of drop"
                 ) from error
         return loaded
+
+    def _load(self, spare: list[tuple[str, ...]]) -> weight_sources.Weights:
+        """The weights; RegraftError, with the sizes that would do, where only the size is wrong."""
+
+        def load(net: nn.Module, size: int) -> weight_sources.Weights:
+            name, weights, key = self.name, self.weights, self.weights_key
+            return weight_sources.load(name, weights, net, key=key, spare=spare)
+
+        try:
+            return load(self.net, self.input.size[0])
+        except weight_sources.OtherShapesError as error:
+            if has_a_size(self.name) and (sizes := sizes_that_work(self.name, SIZES, load)):
+                raise RegraftError(
+                    f"backbone.size={self.input.size[0]}: weights of {self.name} cannot be brought "
+                    f"to another size; these work for backbone.size={' or '.join(map(str, sizes))} "
+                    f"(null: {input_config(self.net, None).size[0]})"
+                ) from error
+            raise
 
     def _refuse_other_input(self, loaded: weight_sources.Weights) -> None:
         """Raises RegraftError for weights that saw images of other mean, spread or resizing."""
@@ -193,56 +222,10 @@ class Backbone(nn.Module):
             for module, stages in self._stages_of
             if len(stages) == 1
         ]
-        features = self.net.forward_features(image.contiguous(memory_format=torch.channels_last))
+        features = self.net.forward_features(self.arranged(image))
         for handle in handles:
             handle.remove()
         return features, max(reached) + 1
-
-
-def create(name: str, size: int | None, *, num_classes: int = 0, **options: Any) -> nn.Module:
-    """timm's model of this name with random weights; without classes, it has no classifier.
-
-    Raises RegraftError for an unknown name, and for one that cannot be built.
-    """
-    architecture = name.partition(".")[0]
-    if not timm.is_model(architecture):
-        architecture = architecture.rpartition("/")[2]  # as in hf-hub:timm/<name>
-        if timm.is_model(architecture):
-            short = name.rpartition("/")[2]
-            raise RegraftError(f"backbone.name={name}: give timm's own name, {short}")
-        hint = did_you_mean(architecture, timm.list_models())
-        raise RegraftError(f"backbone.name={name}: timm has no such model{hint}")
-    try:
-        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    except RuntimeError as error:
-        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
-        hint = did_you_mean(name.partition(".")[2], tags)
-        there = f" (there are {', '.join(tags)})" if tags else ""
-        raise RegraftError(
-            f"backbone.name={name}: {architecture} has no such tag{hint}{there}"
-        ) from error
-    try:
-        # Only networks with position embeddings or windows need to know their input size.
-        if size and config and config.fixed_input_size:
-            options["img_size"] = size
-        return timm.create_model(name, pretrained=False, num_classes=num_classes, **options)
-    except Exception as error:  # timm raises whatever the model's constructor raises
-        raise RegraftError(f"backbone.name={name}: timm cannot build it: {error}") from error
-
-
-def _input_config(net: Any, size: int | None) -> InputConfig:
-    config = resolve_model_data_config(net)
-    try:
-        return InputConfig(
-            size=(size, size) if size else tuple(config["input_size"][1:]),
-            mean=tuple(config["mean"]),
-            std=tuple(config["std"]),
-            interpolation=config["interpolation"],
-            crop_pct=config["crop_pct"],
-            crop_mode=config["crop_mode"],
-        )
-    except ValueError as error:
-        raise RegraftError(f"backbone: {error}; choose another backbone") from error
 
 
 def _stages(net: Any) -> tuple[Stage, ...]:

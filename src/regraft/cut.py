@@ -93,9 +93,9 @@ def slices(backbone: Backbone) -> tuple[Slice, ...]:
             bounds = _bounds(backbone, found, images)
             ends: list[Boundary | None] = [*bounds, None]
             counts = [0, *(bound.stages for bound in bounds), backbone.map_stages]
-            made, values = [], images
+            made, values = [], backbone.arranged(images)
             for number, (lower, upper) in enumerate(zip([None, *bounds], ends, strict=True)):
-                run = _Middle(backbone, found.between(lower, upper), _layout(values), number == 0)
+                run = _Middle(backbone, found.between(lower, upper), _layout(values))
                 after = run(values)
                 stages = range(counts[number], counts[number + 1])
                 made.append(Slice(stages, run, tuple(values.shape[1:]), tuple(after.shape[1:])))
@@ -130,12 +130,11 @@ class _Middle:
     backbone: Backbone
     program: Program
     layout: torch.memory_format
-    of_images: bool
 
     def __call__(self, activations: Tensor) -> Tensor:
-        layout = torch.channels_last if self.of_images else self.layout
         # A copy, since layers that work in place would change what is stored.
-        value: Tensor = self.program(self.backbone.net, activations.clone(memory_format=layout))
+        activations = activations.clone(memory_format=self.layout)
+        value: Tensor = self.program(self.backbone.net, activations)
         return value
 
 
@@ -160,8 +159,7 @@ class _Prefix:
 
     def __call__(self, images: Tensor) -> Tensor:
         self.backbone.count(images)
-        images = images.contiguous(memory_format=torch.channels_last)
-        return self.program(self.backbone.net, images)
+        return self.program(self.backbone.net, self.backbone.arranged(images))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ HEADS = (
 )
 
 
+class OtherShapesError(RegraftError):
+    """Weights that have all of a network's tensors, some of them in other shapes."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Tensors by their name in the network, and where they came from."""
@@ -266,11 +270,12 @@ def _fit(
     if any(n not in state or state[n].shape != wanted[n].shape for n in needed):
         state = _convert(state, net)
     bad = [f"{name} missing" for name in sorted({*needed} - state.keys())]
+    kind = RegraftError if bad else OtherShapesError
     for name in sorted(wanted.keys() & state.keys()):
         if state[name].shape != wanted[name].shape:
             bad.append(f"{name} is {[*state[name].shape]}, not {[*wanted[name].shape]}")
     if bad:
-        raise RegraftError(
+        raise kind(
             f"{where}: does not fit the backbone: {_some(bad, where)}"
             f"{_other_names(state, needed)}; "
             "name weights of this network, or backbone.weights=random"

@@ -4,6 +4,7 @@ import families
 import pytest
 import torch
 from timm.data import resolve_model_data_config
+from torch import nn
 
 from regraft.backbone import Backbone
 from regraft.cut import cut
@@ -154,6 +155,44 @@ def test_the_norms_in_a_list_are_dropped_with_their_stage():
     assert backbone(images(backbone, 1)).shape == (1, backbone.out_features)
 
 
+@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "fastvit_t8"])
+def test_what_would_corrupt_memory_with_channels_last_stays_contiguous(name):
+    backbone = Backbone(name=name, size=64)
+    strided = [
+        module
+        for module in backbone.net.modules()
+        if isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride == (2, 2)
+        and module.in_channels == 3
+    ]
+    seen = []
+    for module in strided:
+        module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch = images(backbone).contiguous(memory_format=torch.channels_last)
+    expected = backbone.eval()(batch)
+    found = cut(backbone, len(backbone.stages) - 1, "pooled")
+    torch.testing.assert_close(found.suffix(found.prefix(batch)), expected)
+
+    assert strided and len(seen) >= 2 * len(strided)
+    assert all(given.is_contiguous() for given in seen)
+    assert not any(
+        weight.is_contiguous(memory_format=torch.channels_last)
+        for weight in (
+            module.weight for module in backbone.net.modules() if type(module) is nn.Conv2d
+        )
+        if weight.shape[1] > 1 and weight.shape[2] > 1
+    )
+
+
+def test_all_others_have_their_channels_last(backbone):
+    seen = []
+    convolutions = [m for m in backbone.net.modules() if isinstance(m, nn.Conv2d)]
+    convolutions[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    backbone(images(backbone))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_a_frozen_vit_has_no_stochastic_depth():
     torch.manual_seed(0)
     backbone = Backbone(name="test_vit", size=64)
@@ -257,7 +296,7 @@ def test_weights_that_name_an_input_that_cannot_be_are_one_line(monkeypatch):
     def resolved(net):
         return resolve_model_data_config(net) | {"std": (0.0,) * 3}
 
-    monkeypatch.setattr("regraft.backbone.resolve_model_data_config", resolved)
+    monkeypatch.setattr("regraft.architecture.resolve_model_data_config", resolved)
     with pytest.raises(RegraftError, match=r"^backbone: input: std .*; choose another backbone$"):
         Backbone(name="test_resnet")
 
@@ -277,9 +316,23 @@ def test_the_input_is_that_of_the_weights():
 
 
 def test_a_size_that_is_too_small_for_the_network_is_one_line():
-    message = "backbone.size=16: inception_v3 cannot take images of 16×16 pixels; give a larger"
+    message = (
+        "backbone.size=16: inception_v3 cannot take images of 16×16 pixels; these work: 96, 299"
+    )
     with pytest.raises(RegraftError, match=message):
         Backbone(name="inception_v3", size=16)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("levit_128s", "64, 96, 112, 128, 224"), ("gcvit_xxtiny", "64, 96, 128, 224")],
+)
+def test_a_size_that_does_not_divide_is_one_line_with_those_that_do(name, sizes):
+    message = (
+        f"^backbone.size=100: {name} cannot take images of 100×100 pixels; these work: {sizes}"
+    )
+    with pytest.raises(RegraftError, match=message):
+        Backbone(name=name, size=100)
 
 
 def test_the_hubs_name_of_a_model_leads_to_timms():

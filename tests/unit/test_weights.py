@@ -21,7 +21,8 @@ from timm.models._hub import save_for_hf
 from torch import nn
 
 from regraft import weights
-from regraft.backbone import Backbone, create
+from regraft.architecture import create
+from regraft.backbone import Backbone
 from regraft.errors import RegraftError
 
 NAME = "test_resnet"
@@ -284,6 +285,27 @@ def test_names_that_are_alike_by_chance_are_no_wrapper(donor, tmp_path, monkeypa
     net = backbone(tmp_path / "w.pth")
     net.graft(pretrained=everything(net))
     assert same(net, donor)
+
+
+@pytest.mark.parametrize("name", ["gcvit_xxtiny", "levit_128s", "cait_xxs24_224", "convit_tiny"])
+def test_weights_that_cannot_change_size_name_the_size_that_works(tmp_path, name):
+    torch.save(timm.create_model(name, num_classes=5).state_dict(), tmp_path / "w.pth")
+    net = Backbone(name=name, weights=str(tmp_path / "w.pth"), size=160)
+    with pytest.raises(
+        RegraftError, match=f"weights of {name} cannot .* work for backbone.size=224"
+    ):
+        net.graft(pretrained=[0])
+    own = Backbone(name=name, weights=str(tmp_path / "w.pth"))
+    own.graft(pretrained=everything(own))
+    assert own.input.size == (224, 224)
+
+
+def test_weights_that_were_trained_at_another_size_name_it(tmp_path):
+    state = timm.create_model("convit_tiny", num_classes=5, img_size=160).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    net = Backbone(name="convit_tiny", weights=str(tmp_path / "w.pth"))
+    with pytest.raises(RegraftError, match=r"backbone.size=224: .* backbone.size=160 .null: 224"):
+        net.graft(pretrained=[0])
 
 
 def test_files_from_before_batch_norm_counted_fit(donor, tmp_path):

@@ -16,7 +16,7 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from regraft.backbone import create
+from regraft.architecture import create
 from regraft.embedded import IN_TIMM
 from regraft.errors import RegraftError, did_you_mean
 from regraft.exported import IMAGES, LOGITS, require
