@@ -26,7 +26,7 @@ _COLUMNS: dict[str, Any] = {
     "size": "right",
     "unused for": "right",
 }
-_WEIGHTS = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.part")
+_WEIGHTS = re.compile(r"[0-9a-f]{64}|\.([0-9a-f]{64})(\.[0-9a-f]{32})?\.part")
 _SECONDS = {"w": 7 * 24 * 3600, "d": 24 * 3600, "h": 3600, "m": 60}
 
 
@@ -89,7 +89,7 @@ def _weights() -> list[Entry]:
 
 def _remove(weights: Entry) -> bool:
     """Whether they could be removed; what a job is making is left (paths.make_whole)."""
-    name = weights.folder.name.removeprefix(".").removesuffix(".part")
+    name = weights.folder.name.removeprefix(".").partition(".")[0]
     try:
         with file_lock(weights.folder.with_name(f".{name}.lock")).acquire(blocking=False):
             shutil.rmtree(weights.folder)

@@ -20,6 +20,11 @@ File = tuple[bytes, Identity]  # its path comes first
 
 _TABLE = """CREATE TABLE IF NOT EXISTS facts
     (kind TEXT, path BLOB, state TEXT, fact, PRIMARY KEY (kind, path)) WITHOUT ROWID"""
+FILE = "facts.sqlite"
+PATIENCE_S = 5  # with other processes that write
+# How SQLite says that another has the table, or that the file system has no locks, as some NFS.
+NO_LOCKS = ("database is locked", "disk I/O error", "locking protocol")
+_given_up: list[Path] = []  # tables that this process does without
 _TICK_NS = 2 * 10**9  # the coarsest time stamps in use (FAT)
 _log = logging.getLogger(__name__)
 
@@ -100,12 +105,17 @@ def _file(folder: Path, path: Path) -> File | None:
 
 
 def _use_table(work: Callable[[sqlite3.Connection], object]) -> None:
-    """Work on the table of facts, all of it or nothing; without one that can be used, nothing."""
+    """Work on the table of facts, all of it or nothing; without one that can be used, nothing.
+
+    A table that is locked, or lies where nothing can be, is waited for once in a process.
+    """
+    if _given_up:
+        return
     try:
-        file = cache_folder() / "facts.sqlite"
+        file = cache_folder() / FILE
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(file)) as table, table:
+            with closing(sqlite3.connect(file, timeout=PATIENCE_S)) as table, table:
                 table.execute(_TABLE)
                 work(table)
         except sqlite3.OperationalError:  # locked, full or not to be written
@@ -115,3 +125,11 @@ def _use_table(work: Callable[[sqlite3.Connection], object]) -> None:
             raise
     except (OSError, RegraftError, sqlite3.Error) as error:
         _log.debug("what is known about files is not kept: %s", error)
+        if any(words in str(error) for words in NO_LOCKS):
+            _given_up.append(file)
+            _log.warning(
+                "%s: %s; what is known about files is not kept, and they are read again (set "
+                "REGRAFT_CACHE to a disk of this machine)",
+                file,
+                error,
+            )

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from regraft.errors import RegraftError
-from regraft.paths import file_lock, shown
+from regraft.paths import file_lock, is_shared, shown
 
 LOCK = ".lock"
 PATIENCE_S = 1  # whoever asks is_held has the lock for a moment
@@ -35,7 +35,9 @@ def held(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=PATIENCE_S)
     except Timeout as error:
         where = shown(folder)
-        raise RegraftError(f"{where} is running: another process is at work there") from error
+        died = f"; if its machine has died, remove {where}/{LOCK} and begin again"
+        hint = died if is_shared(folder) else ""
+        raise RegraftError(f"{where} is running: another process is at work there{hint}") from error
     except (OSError, NotImplementedError):
         pass
     try:

@@ -1,8 +1,10 @@
 """Where things lie on disk, the YAML that is shipped and the cache; and how a file gets there."""
 
+import errno
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,10 @@ from regraft.errors import RegraftError
 
 _log = logging.getLogger(__name__)
 
+NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "sshfs", "panfs")
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # how a file system says so
+_said: set[Path] = set()  # folders of which this process has said that they have no locks
+PATIENCE_S = 3600  # with a network drive's lock, which may be that of a machine that has died
 SWEEP = "sweep.json"  # in a sweep's folder: how many jobs it is to have
 
 
@@ -123,6 +129,51 @@ def file_lock(path: Path) -> FileLock:
     return FileLock(path, fallback_to_soft=False)
 
 
+def take(path: Path, notice: str = "", *, wait: bool = True) -> FileLock | None:
+    """The lock at a path, once its owner has given it back; None to go on without one.
+
+    So where the file system has no locks, and on a network drive after PATIENCE_S: it may keep the
+    lock of a machine that has died. A person who has to wait reads the notice. Without waiting,
+    raises Timeout.
+    """
+    lock, patience = file_lock(path), PATIENCE_S if is_shared(path) else -1
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if not wait:
+            raise
+        if notice:
+            _log.info("%s", notice)
+        try:
+            lock.acquire(timeout=patience)
+        except Timeout:
+            _log.warning("%s: nobody gave it back in %.0f s; going on without it", path, patience)
+            return None
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", None) in NO_LOCKS or isinstance(error, NotImplementedError):
+            _say_no_locks(path.parent, error)
+        return None
+    return lock
+
+
+def _say_no_locks(folder: Path, error: Exception) -> None:
+    if folder not in _said:
+        _said.add(folder)
+        _log.warning("%s: nothing is locked there, it may be made twice: %s", folder, error)
+
+
+def is_shared(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+    """Whether a path lies on a network drive, as far as this system says what is mounted where."""
+    try:
+        lines = [line.split() for line in mounts.read_text().splitlines()]
+    except OSError:  # no Linux
+        return False
+    where = path.resolve()
+    found = ((Path(line[1]), line[2]) for line in lines if where.is_relative_to(line[1]))
+    _, kind = max(found, key=lambda one: len(one[0].parts), default=(path, ""))
+    return kind.removeprefix("fuse.").startswith(NETWORK)
+
+
 def make_whole(
     folder: Path,
     fill: Callable[[Path], Path],
@@ -132,16 +183,15 @@ def make_whole(
 
     `fill` is given an empty folder beside it and returns what of that is to become it; the rest is
     removed, and all of it if `fill` raises. A folder that `is_whole` says is damaged is made anew.
-    Raises OSError, and NotImplementedError where the file system has no locks.
+    Raises OSError.
     """
     unfinished = folder.with_name(f".{folder.name}.part")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = file_lock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        _log.info("waiting for another process to make %s", folder)
-        lock.acquire()
+    lock = take(
+        folder.with_name(f".{folder.name}.lock"), f"waiting for another process to make {folder}"
+    )
+    if lock is None:  # another one may be at it
+        unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     try:
         if folder.is_dir() and not is_whole(folder):
             _log.warning("%s: what is damaged is removed and made again", folder)
@@ -149,10 +199,19 @@ def make_whole(
         if not folder.is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
             unfinished.mkdir()
-            fill(unfinished).rename(folder)
+            _publish(fill(unfinished), folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        lock.release()
+        if lock is not None:
+            lock.release()
+
+
+def _publish(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # where there are no locks, another may have come first
+            raise
 
 
 def cache_folder() -> Path:

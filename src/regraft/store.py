@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike
 from rich.filesize import decimal
 
 from regraft.entry import DamagedError, Entry, Writer, describe, load
 from regraft.errors import RegraftError
 from regraft.fingerprint import check_plain
-from regraft.paths import file_lock
+from regraft.paths import take
 
 _KEY = "[0-9a-f]{64}"
 _FOLDER = re.compile(rf"{_KEY}(\.[0-9a-f]{{32}}\.part)?")
@@ -204,12 +203,12 @@ class Store:
 
         A person who has to wait reads the notice. Without waiting, raises Timeout.
         """
-        lock = file_lock(self.root / f"{name}.lock")
-        own = _acquire(lock, notice, wait)
+        lock = take(self.root / f"{name}.lock", notice, wait=wait)
         try:
-            yield own
+            yield lock is not None
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     @contextmanager
     def _complaining(self, nbytes: int) -> Iterator[None]:
@@ -251,20 +250,3 @@ def pruned(
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """What is unfinished, then the others, last used last."""
     return sorted(entries, key=lambda entry: (entry.finished, entry.used))
-
-
-def _acquire(lock: FileLock, notice: str, wait: bool) -> bool:
-    try:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            if not wait:
-                raise
-            if notice:
-                _log.info(notice)
-            lock.acquire()
-    except Timeout:
-        raise
-    except OSError:
-        return False
-    return True

@@ -1,5 +1,10 @@
 """How a run ends: what of it is kept, whichever of the trainer's keys ended it."""
 
+import errno
+import fcntl
+import os
+import sqlite3
+
 import pytest
 import torch
 import trainer_keys
@@ -102,7 +107,7 @@ def test_a_trial_keeps_no_weights_and_says_so_wherever_it_is_asked(finished_run,
     assert run.result["trial"] is True
     assert run.result["checkpoint"] is None
     assert "trainer.fast_dev_run: these numbers say nothing" in run.stdout
-    kept = [path for pattern in ("*.ckpt", "*.safetensors") for path in run.folder.rglob(pattern)]
+    kept = [path for name in ("*.ckpt", "trunk.*") for path in run.folder.rglob(name)]
     assert not kept
     why = "this run was a trial (trainer.fast_dev_run)"
     for words in (
@@ -113,3 +118,21 @@ def test_a_trial_keeps_no_weights_and_says_so_wherever_it_is_asked(finished_run,
         done = regraft(*words)
         assert done.returncode == 1
         assert why in done.stdout + done.stderr
+
+
+def test_a_job_goes_on_where_nothing_can_be_locked(train, monkeypatch, tmp_path):
+    """As on some network drives: without the facts about files, and with a line for each."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    def no_table(*_, **__):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(sqlite3, "connect", no_table)
+    done = train("-m", *BASE, "seed=0,1", "hydra.sweep.dir=s", REGRAFT_CACHE=str(tmp_path / "c"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "s" / "sweep.csv").exists()
+    assert done.stderr.count("what is known about files is not kept") <= 1
+    assert done.stderr.count("nothing is locked there, it may be made twice") == 1

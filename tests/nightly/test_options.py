@@ -13,7 +13,7 @@ DATA = ("digits", "fractals", "image_folder")  # the others are read in tests/un
 @pytest.mark.parametrize(("group", "name"), ALONE)
 def test_an_option_trains_two_steps(finished_run, group, name):
     own = [*options.TWO_STEPS]
-    if group == "quadrant":  # it has its own data
+    if {group, name} & {*options.OWN_DATA}:
         own = [word for word in own if not word.startswith("data")]
     run = finished_run(*own, *options.words(group, name))
     assert run.returncode == 0, run.stderr

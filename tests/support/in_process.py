@@ -23,7 +23,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from stripes import filled
 
-from regraft import cli, launch, masking, searchpath, sweep, trust, worker
+from regraft import cli, facts, launch, masking, paths, searchpath, sweep, trust, worker
 
 Done = subprocess.CompletedProcess[str]  # returncode, stdout and stderr, as of a process
 
@@ -111,6 +111,8 @@ def _forget() -> None:
     sweep.started.clear()
     sweep._held.close()
     trust.users.cache_clear()
+    facts._given_up.clear()
+    paths._said.clear()
     searchpath._for_this_call.clear()
     if weights := sys.modules.get("regraft.weights"):  # which imports torch
         weights._warn_of.cache_clear()

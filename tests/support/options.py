@@ -10,12 +10,17 @@ FREE = ("augment", "balance", "callbacks", "head", "logger", "optimizer", "sched
 # What an option cannot do without, or without a network.
 NEEDS = {
     "freeze/custom": ["freeze.actions=[keep,tune,tune,tune,tune]"],
+    "backbone/inception_v3": ["backbone.size=96"],
     "backbone/timm": ["backbone.name=test_resnet"],
     "pretrain/layerwise": ["backbone=sigmoid_mlp", "strategy=finetune"],
     "pretrain/rbm": ["backbone=sigmoid_mlp", "strategy=finetune"],
     "preset/birds": ["backbone.weights=random", "data.root={stripes}"],
+    "preset/pretrain_fractals": [f"data.{name}=4" for name in ("classes", "train", "val", "test")],
     "preset/emotions": ["backbone.weights=random", "data=image_folder", "data.root={stripes}"],
 }
+
+
+OWN_DATA = ("quadrant", "pretrain_fractals")  # groups and options that bring some
 
 
 def of(group: str) -> list[str]:

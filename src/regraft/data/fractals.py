@@ -5,6 +5,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from regraft.errors import RegraftError
-from regraft.paths import cache_folder, file_lock
+from regraft.paths import cache_folder, take
 
 Role = Literal["source", "target"]
 RENDERER_VERSION = 1  # part of the cache key: raise it whenever any pixel changes
@@ -88,15 +89,14 @@ def cached(
         if (images := _open(path, shape)) is not None:
             return images
         path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(path.with_suffix(".lock")):
+        with take(path.with_suffix(".lock")) or nullcontext():
             if (images := _open(path, shape)) is None:
                 _write(path, shape, _chunks(role, classes, per_class, **choices))
                 images = _open(path, shape)
         if images is not None:
             return images
         reason = "the file written there cannot be read back"
-    except (OSError, RegraftError, NotImplementedError) as error:
-        # RegraftError: no home folder; NotImplementedError: a file system without locks.
+    except (OSError, RegraftError) as error:  # RegraftError: no home folder
         reason = str(error)
     _log.warning("fractals are rendered in memory, not cached: %s (set REGRAFT_CACHE)", reason)
     images = render(role, classes, per_class, **choices)
