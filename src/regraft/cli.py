@@ -26,6 +26,12 @@ HELP = "A sweep, outputs/sweeps/<date>/<time>, or a single job"
 RUN = "A run, outputs/runs/<date>/<time>, or a job of a sweep, outputs/sweeps/<date>/<time>/0"
 TRAINED = "A run, a checkpoint of one, or what regraft export wrote"
 RUNS = "Sweeps, outputs/sweeps/<date>/<time>, or runs, outputs/runs/<date>/<time>"
+# Of commands that take the words of a training, which are Hydra's to read.
+WORDS = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": ["--help", "-h"],
+}
 Folder = Annotated[Path, typer.Argument(help=HELP, show_default=False)]
 Trust = Annotated[
     list[str] | None, typer.Option(metavar="PACKAGE", help="Whose heads, data … may be built.")
@@ -43,10 +49,7 @@ def regraft(
         raise typer.Exit
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
+@app.command(context_settings=WORDS, add_help_option=False)
 def train(context: typer.Context) -> None:
     """The same as `python train.py …`, from any folder: regraft train strategy=finetune."""
     from regraft.launch import train
@@ -54,26 +57,28 @@ def train(context: typer.Context) -> None:
     train(context.args)
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
+@app.command(context_settings=WORDS)
 def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="As data, for scripts.")] = False,
 ) -> None:
-    """Check a training in seconds before it: the words of `regraft train`; exit code 1 if red."""
+    """Check a training in seconds before it: the words of `regraft train`; exit code 1 if red.
+
+    For example regraft doctor data=image_folder data.root=<folder> strategy=finetune. Nothing is
+    trained or written. regraft train --help lists groups and options.
+    """
     from regraft.launch import doctor
 
     doctor(context.args, as_json=as_json)
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
+@app.command(context_settings=WORDS)
 def advise(context: typer.Context) -> None:
-    """Is my data big, is it similar, and what fits? The words of `regraft train`; no training."""
+    """Is my data big, is it similar, and what fits? The words of `regraft train`; no training.
+
+    For example regraft advise data=image_folder data.root=<folder> backbone=resnet50.
+    regraft train --help lists groups and options.
+    """
     from regraft.launch import advise
 
     advise(context.args)

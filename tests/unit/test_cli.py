@@ -30,3 +30,31 @@ def test_the_exit_code_is_that_of_the_command(words, code, monkeypatch, capsys):
         cli.main()
     assert (end.value.code or 0) == code
     assert capsys.readouterr()[bool(code)]
+
+
+def commands(app, *before):
+    """Every verb, those of groups too, as a person types it."""
+    for command in app.registered_commands:
+        yield (*before, command.name or command.callback.__name__)
+    for group in app.registered_groups:
+        yield from [(*before, group.name), *commands(group.typer_instance, *before, group.name)]
+
+
+@pytest.mark.parametrize("command", [*commands(cli.app)], ids=" ".join)
+@pytest.mark.parametrize("more", [(), ("strategy=finetune",)], ids=["alone", "with words"])
+def test_the_help_of_a_command_is_its_own(command, more, regraft, tmp_path):
+    done = regraft(*command, *more, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    usage = (
+        "[group=option] [key=value]" if command == ("train",) else f"regraft {' '.join(command)}"
+    )
+    assert usage in done.stdout
+    assert ("Groups and their options:" in done.stdout) == (command == ("train",))
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("command", ["doctor", "advise"])
+def test_short_help_too_and_no_other_flag(command, regraft):
+    assert f"regraft {command}" in regraft(command, "-h").stdout
+    [line] = regraft(command, "--epochs", "3").stderr.splitlines()
+    assert line.endswith("did you mean 'trainer.max_epochs=3'?")
