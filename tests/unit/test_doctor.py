@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import shutil
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from huggingface_hub import constants
 from jobs import composed
 from PIL import Image, ImageEnhance
 from rich.console import Console
+from rich.filesize import decimal
 
 from regraft.data.images import Images
 from regraft.data.sources import Source, Split
@@ -509,11 +511,60 @@ def test_a_step_that_takes_too_long_is_timed_with_fewer_images(root, monkeypatch
     assert estimate._affordable(1e-4, 64) == 64
     assert estimate._affordable(0.1, 64) == 2
     monkeypatch.setattr(estimate, "_affordable", lambda seconds, batch: 3)
-    job = job_on(root, "strategy=finetune")
+    job = job_on(root, "strategy=finetune", "loader.batch_size=16")
     time, memory = estimate.estimate(job, seen(job))
 
     assert time.found.endswith("timed with batches of 3")
-    assert memory.found.endswith("for batches of 3")
+    assert memory.found.endswith("for batches of 16")  # which is what will be used
+
+
+def costs_on(root, *words):
+    job = job_on(root, "loader.batch_size=16", *words)
+    pixels = torch.stack([one.fitted for one in seen(job).seen if one.fitted is not None])
+    return job, estimate._measure(job, pixels)
+
+
+def test_memory_is_that_of_the_batch_that_will_be_used(root, monkeypatch):
+    job, whole = costs_on(root, "strategy=finetune")
+    monkeypatch.setattr(estimate, "_affordable", lambda seconds, batch: 2)
+    _, few = costs_on(root, "strategy=finetune")
+    monkeypatch.setattr(estimate, "_peak", lambda: 10**8)
+
+    assert (whole.batch, few.batch) == (16, 2)
+    assert few.kept == pytest.approx(whole.kept, rel=0.02)  # of an image
+    assert estimate._more(whole, 16) == 0
+    assert estimate._more(few, 16) == 14 * few.kept
+    found = estimate._memory(job, torch.device("cpu"), few).found
+    assert found.startswith(f"about {decimal(10**8 + 14 * few.kept)} of main memory (")
+    assert found.endswith(") for batches of 16")
+
+
+def test_memory_follows_from_the_plan_and_the_precision(root):
+    _, tuned = costs_on(root, "strategy=finetune")
+    _, frozen = costs_on(root, "strategy=finetune", "freeze=first", "freeze.stages=3")
+    _, head = costs_on(root)
+    _, half = costs_on(root, "strategy=finetune", "trainer=mixed")
+
+    assert tuned.kept > 2 * frozen.kept > 20 * head.kept > 0
+    assert 0.4 * tuned.kept < half.kept < 0.8 * tuned.kept
+    # Features are computed in whole batches before: two maps of 8 channels at half of 64 pixels.
+    assert head.passed.largest >= 2 * 4 * 8 * 32 * 32
+    assert estimate._more(replace(head, passed=head.passed._replace(images=2)), 16) > 0
+
+
+def test_a_batch_that_is_likely_not_to_fit_is_a_warning(root, monkeypatch):
+    job = job_on(root, "loader.batch_size=16", "trainer.accumulate_grad_batches=2")
+    monkeypatch.setattr(estimate, "_installed", lambda: 10**9)
+    monkeypatch.setattr(estimate, "_peak", lambda: 10**8)
+    fits, does_not = (
+        estimate._memory(job, torch.device("cpu"), estimate.Costs(0, 0, batch=2, kept=kept))
+        for kept in (10**6, 10**8)
+    )
+    assert (fits.level, does_not.level) == ("green", "yellow")
+    assert fits.found == (
+        "about 114.0 MB of main memory (1.0 GB) for batches of 16, 2 of them a step"
+    )
+    assert does_not.fix.startswith("loader.batch_size=8 trainer.accumulate_grad_batches=4, or")
 
 
 def test_to_read_for_long_in_one_process_is_worth_a_word(root, monkeypatch):

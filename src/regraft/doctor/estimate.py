@@ -2,18 +2,20 @@
 
 import copy
 import math
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.filesize import decimal
-from torch import Tensor
+from torch import Tensor, nn
 
 from regraft import devices, lr_range
 from regraft.batches import Features
@@ -37,6 +39,15 @@ BATCHES = 2  # of different images, at most
 NEARLY_FULL = 0.9  # of a GPU's memory
 
 
+class Passed(NamedTuple):
+    """A forward pass without gradients."""
+
+    seconds: float  # of an image
+    given: Tensor
+    images: int  # at once
+    largest: int  # bytes of each image that a layer takes and gives, the most of all layers
+
+
 @dataclass(frozen=True)
 class Costs:
     """Seconds that the pieces of a training take."""
@@ -44,6 +55,8 @@ class Costs:
     forward: float  # one image, without a gradient
     step: float  # one batch of training, without reading it
     batch: int  # images in the batches that were timed, if a whole one takes too long
+    kept: int = 0  # bytes of each image that a step keeps for its gradients
+    passed: Passed | None = None
 
 
 def estimate(job: Job, sample: Sample) -> list[Finding]:
@@ -62,7 +75,7 @@ def estimate(job: Job, sample: Sample) -> list[Finding]:
         fix = f"loader.batch_size={max(1, batch // 2)} trainer.accumulate_grad_batches=2"
         return [red("memory", found, f"{fix}, or trainer=mixed")]
     read = float(np.mean([one.seconds for one in sample.seen]))
-    return [green("time", _time(job, costs, read)), _memory(device, costs)]
+    return [green("time", _time(job, costs, read)), _memory(job, device, costs)]
 
 
 def _measure(job: Job, pixels: Tensor) -> Costs:
@@ -72,7 +85,8 @@ def _measure(job: Job, pixels: Tensor) -> Costs:
     job.backbone.freeze(plan.frozen(0.0))
     watch = _Stopwatch()
     trainer = make_trainer(_unwatched(job.cfg), None, [watch])
-    forward, given = _forward(job, cut.prefix if cut else job.backbone, pixels, trainer)
+    passed = _forward(job, cut.prefix if cut else job.backbone, pixels, trainer)
+    forward, given = passed.seconds, passed.given
     data: pl.LightningDataModule
     if cut is None:
         used = _affordable(forward, batch)
@@ -84,7 +98,7 @@ def _measure(job: Job, pixels: Tensor) -> Costs:
     facts: dict[str, Any] = {"cut": cut, "class_weights": job.class_weights}
     parts = job.backbone.train(), plan, job.head.train(), job.make_optimizer, job.make_scheduler
     trainer.fit(Classifier(*parts, job.images.classes, **facts), datamodule=data)
-    return Costs(forward, watch.step * batch / used, used)
+    return Costs(forward, watch.step * batch / used, used, watch.kept.bytes // used, passed)
 
 
 def _only(images: Images, pixels: Tensor, batch_size: int) -> Images:
@@ -120,9 +134,8 @@ def _affordable(seconds: float, batch: int) -> int:
 @torch.no_grad()
 def _forward(
     job: Job, through: Callable[[Tensor], Tensor], pixels: Tensor, trainer: pl.Trainer
-) -> tuple[float, Tensor]:
-    """Seconds that an image takes through the network, or the stages that are computed once, and
-    what they give for some."""
+) -> Passed:
+    """Send images through the network, or through the stages that are computed once."""
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     precision.convert_module(job.backbone.to(device)).eval()
 
@@ -131,8 +144,27 @@ def _forward(
             normal = precision.convert_input(job.images.input.normalize(images.to(device)))
             return through(normal).float().cpu()
 
-    spent, _ = _timed(give, _many(pixels, 2))
-    return _timed(give, _many(pixels, _affordable(spent, job.images.batch_size)))
+    with _watching_layers(job.backbone) as layers:
+        spent, _ = _timed(give, _many(pixels, 2))
+    count = _affordable(spent, job.images.batch_size)
+    return Passed(*_timed(give, _many(pixels, count)), count, max(layers, default=0) // 2)
+
+
+@contextmanager
+def _watching_layers(module: nn.Module) -> Iterator[list[int]]:
+    """The bytes that each layer takes and gives, while it is sent something."""
+    found: list[int] = []
+
+    def look(_: nn.Module, taken: tuple[Any, ...], given: Any) -> None:
+        found.append(sum(one.nbytes for one in (*taken, given) if isinstance(one, Tensor)))
+
+    layers = [layer for layer in module.modules() if next(layer.children(), None) is None]
+    hooks = [layer.register_forward_hook(look) for layer in layers]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @torch.no_grad()
@@ -163,11 +195,57 @@ def _unwatched(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
+class Kept:
+    """The bytes that a forward pass keeps for its gradients: activations, no parameters.
+
+    They follow from the plan (frozen stages keep none) and from the precision, and grow with the
+    batch.
+    """
+
+    def __init__(self) -> None:
+        self._storages: dict[int, int] = {}
+        self._hooks: Any = None
+
+    @property
+    def bytes(self) -> int:
+        return sum(self._storages.values())
+
+    def begin(self, module: nn.Module) -> None:
+        """Look on from here."""
+        tensors = [*module.parameters(), *module.buffers()]
+        own = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+        def look(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                self._storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor)
+        self._hooks.__enter__()
+
+    def end(self) -> None:
+        """Look on no longer."""
+        if self._hooks is not None:
+            self._hooks.__exit__()
+            self._hooks = None
+
+
 class _Stopwatch(pl.Callback):
     """Notes when each step has ended, and ends the training when that is enough."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.kept = Kept()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any
+    ) -> None:
+        if len(self.ends) == 1:  # the first, whose time does not count
+            self.kept.begin(module)
+
+    def on_before_backward(self, *_: Any) -> None:
+        self.kept.end()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.strategy.root_device.type == "cuda":
@@ -238,17 +316,40 @@ def _words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
-def _memory(device: torch.device, costs: Costs) -> Finding:
-    if device.type == "cuda":
-        used = torch.cuda.max_memory_allocated(device)
-        total = torch.cuda.get_device_properties(device).total_memory
-        found = f"about {decimal(used)} of the GPU's {decimal(total)}"
-        if used > NEARLY_FULL * total:
-            fix = "a smaller loader.batch_size, or trainer=mixed"
-            return yellow("memory", found, fix)
-        return green("memory", found)
-    found = f"about {decimal(_peak())} of main memory for batches of {costs.batch}"
+def _memory(job: Job, device: torch.device, costs: Costs) -> Finding:
+    """What a step takes with the batch that will be used: what it took, and what the images that
+    were not in the timed batch keep for their gradients."""
+    cuda = device.type == "cuda"
+    batch = min(job.images.batch_size, job.images.sizes["train"])
+    used = torch.cuda.max_memory_allocated(device) if cuda else _peak()
+    used += _more(costs, batch)
+    total = torch.cuda.get_device_properties(device).total_memory if cuda else _installed()
+    whose = f"of the GPU's {decimal(total)}" if cuda else f"of main memory ({decimal(total)})"
+    steps = job.cfg.trainer.accumulate_grad_batches
+    several = f", {steps} of them a step" if steps > 1 else ""
+    found = f"about {decimal(used)} {whose} for batches of {batch}{several}"
+    if used > NEARLY_FULL * total > 0:
+        halved = (
+            f"loader.batch_size={max(1, batch // 2)} trainer.accumulate_grad_batches={2 * steps}"
+        )
+        return yellow("memory", found, f"{halved}, or trainer=mixed")
     return green("memory", found)
+
+
+def _more(costs: Costs, batch: int) -> int:
+    """Bytes for the images of a whole batch that were not in what was timed: in a step, or where
+    features are computed before it."""
+    step = costs.kept * (batch - costs.batch)
+    before = costs.passed.largest * (batch - costs.passed.images) if costs.passed else 0
+    return max(0, step, before)
+
+
+def _installed() -> int:
+    """Bytes of memory that the machine has; 0 where that cannot be asked."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # on Windows
+        return 0
 
 
 def _peak() -> int:
