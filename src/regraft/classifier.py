@@ -16,10 +16,12 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from regraft.backbone import Backbone
+from regraft.counts import by_class
 from regraft.cut import Cut
 from regraft.data.images import Batch
 from regraft.errors import RegraftError
 from regraft.head import Head
+from regraft.optim import Plateau
 from regraft.plan import Plan
 
 OptimizerFactory = Callable[[Backbone, Plan, nn.Module], Optimizer]
@@ -61,6 +63,7 @@ class Classifier(pl.LightningModule):
         self.register_buffer("class_weights", class_weights, persistent=False)
         # Unchecked: a label out of range fails in the loss, and a NaN is to be seen, not skipped.
         self.logged = -1  # the last epoch whose training metrics Lightning knows of
+        self.said: list[tuple[Tensor, Tensor]] = []  # true and predicted classes of a validation
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.train_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
         self.val_acc = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
@@ -94,8 +97,17 @@ class Classifier(pl.LightningModule):
         logits = self(inputs)
         self.val_acc.update(logits, labels)
         loss = F.cross_entropy(logits.float(), labels)
+        self.said.append((labels, logits.argmax(1)))
         self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
         self.log("val/acc", self.val_acc, batch_size=len(labels))
+
+    def on_validation_epoch_end(self) -> None:
+        # Not torchmetrics', which makes a table of class by class of each batch.
+        true, predicted = (torch.cat(part).cpu().numpy() for part in zip(*self.said, strict=True))
+        self.said.clear()
+        found = by_class(true, predicted, len(self.classes))
+        self.log("val/macro_f1", found.macro_f1, sync_dist=True)
+        self.log("val/balanced_acc", found.balanced_acc, sync_dist=True)
 
     def predict_step(
         self, batch: Batch, batch_index: int, dataloader_idx: int = 0
@@ -108,10 +120,20 @@ class Classifier(pl.LightningModule):
         optimizer = self.make_optimizer(self.backbone, self.plan, self.head)
         self._refuse_to_clip_scaled_gradients(optimizer)
         schedule = self.make_scheduler(optimizer, self._steps())
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        told: dict[str, Any] = {"scheduler": schedule, "interval": "step"}
+        if isinstance(schedule, Plateau):
+            # In the last step of an epoch, which is after its validation and before last.ckpt.
+            each = int(self.trainer.num_training_batches)
+            told |= {"monitor": schedule.monitor, "frequency": each, "strict": False}
+        return {"optimizer": optimizer, "lr_scheduler": told}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """A step of the schedule; a plateau is looked for where there was a validation."""
+        every = self.trainer.check_val_every_n_epoch or 1
+        if not isinstance(scheduler, Plateau):
+            scheduler.step()
+        elif (self.current_epoch + 1) % every == 0:
+            scheduler.step(metric)
 
     def setup(self, stage: str) -> None:
         # Devices average the gradients of what is not frozen now, before they are made to.

@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import (
     Checkpoint,
-    EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
 )
@@ -30,6 +29,7 @@ from regraft import (
     limits,
     lr_range,
     memory,
+    monitors,
     optim,
     outputs,
     probe,
@@ -67,6 +67,7 @@ EXPECTED = (
     ".*LeafSpec.*",
     ".*your dataloader is not resumable.*",  # to Lightning; see streams.py
     ".*lr_scheduler.step.*before.*optimizer.step.*",
+    ".*ReduceLROnPlateau conditioned on metric.*",  # of trainings that are not validated: collect
 )
 
 
@@ -220,9 +221,9 @@ def make_trainer(cfg: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> 
     """Lightning's trainer with what the config asks for and what every run has."""
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
-    callbacks += [build(node) for node in cfg.callbacks.values() if node is not None]
-    for callback in callbacks:
-        refuse_what_keeps_the_worst(callback)
+    named = {name: build_callback(node) for name, node in cfg.callbacks.items() if node is not None}
+    monitors.refuse(named.items())
+    callbacks += map(refuse_several_best, named.values())
     if logger is not None:
         callbacks.append(LearningRateMonitor())
     callbacks.append(devices.OwnDraws())
@@ -259,20 +260,21 @@ def refuse_absent_accelerator(name: str) -> None:
         ) from error
 
 
-def refuse_what_keeps_the_worst(callback: pl.Callback) -> None:
-    """Raises RegraftError for a monitor whose mode is the wrong one, or a best of several."""
-    if isinstance(callback, ModelCheckpoint | EarlyStopping) and callback.monitor:
-        name = "checkpoint" if isinstance(callback, ModelCheckpoint) else "early_stopping"
-        right = "max" if callback.monitor.endswith("acc") else "min"
-        if callback.mode != right:
-            raise RegraftError(
-                f"callbacks.{name}.monitor={callback.monitor} with mode={callback.mode} would "
-                f"choose the worst epoch; add callbacks.{name}.mode={right}"
-            )
+def build_callback(node: DictConfig) -> pl.Callback:
+    """A callback of the config; a checkpoint by a metric of training waits for its end."""
+    callback: pl.Callback = build(node)
+    if isinstance(callback, ModelCheckpoint) and monitors.at_training_end(callback.monitor):
+        callback = build(node, save_on_train_epoch_end=True)
+    return callback
+
+
+def refuse_several_best(callback: pl.Callback) -> pl.Callback:
+    """The callback; raises RegraftError for a checkpoint that keeps more than one."""
     if isinstance(callback, ModelCheckpoint) and callback.save_top_k != 1:
         raise RegraftError(
             "callbacks.checkpoint.save_top_k: the best and the last are kept, and judged is one"
         )
+    return callback
 
 
 def cost(trainer: pl.Trainer, classifier: Classifier, fit_s: float) -> dict[str, Any]:

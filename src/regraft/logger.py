@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from regraft import trust
 from regraft.config import build, resolved
 from regraft.masking import masked
+from regraft.monitors import LOGGED
 from regraft.tracking import Record
 from regraft.wandb_service import (
     REACH_S,
@@ -136,7 +137,7 @@ def _define_curves(run: Any) -> None:
     """Every curve over training steps, and in the summary the best value instead of the last."""
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    for name, best in {"val/acc": "max", "train/acc": "max", "val/loss": "min"}.items():
+    for name, best in LOGGED.items():
         run.define_metric(name, step_metric="trainer/global_step", summary=best)
 
 

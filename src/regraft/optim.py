@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from regraft.backbone import Backbone
+from regraft.monitors import LOGGED, Validated
 from regraft.plan import Fraction, Plan
 
 LearningRate = Annotated[float, Gt(0)]
@@ -156,6 +157,26 @@ def onecycle(
         div_factor=div,
         cycle_momentum=momentum,
     )
+
+
+class Plateau(ReduceLROnPlateau):
+    """Torch's, which also knows what it watches."""
+
+    def __init__(self, optimizer: Optimizer, monitor: str, factor: float, patience: int) -> None:
+        self.monitor = monitor
+        super().__init__(optimizer, LOGGED[monitor], factor, patience)
+
+
+def plateau(
+    optimizer: Optimizer,
+    steps: int,
+    *,
+    monitor: Validated,
+    factor: Annotated[float, Gt(0), Lt(1)],
+    patience: Annotated[int, Ge(0)],
+) -> LRScheduler:
+    """No change, but times `factor` after more than `patience` validations without a better one."""
+    return Plateau(optimizer, monitor, factor, patience)
 
 
 def ema(*, decay: Fraction) -> WeightAveraging:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 from annotated_types import Ge
@@ -20,10 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from regraft.monitors import LOGGED, Mode, at_training_end
 from regraft.paths import whole
 
 QUIET_S = 20  # between two lines where no bar can be drawn
-HISTORY = ("train/loss", "train/acc", "val/loss", "val/acc")
 
 
 class Bar(pl.Callback):
@@ -106,17 +106,23 @@ def _progress(console: Console, *more: ProgressColumn) -> Progress:
 class EarlyStopping(pl.callbacks.EarlyStopping):
     """Lightning's, asleep while stages wait for their start: a plateau of the probe is no end."""
 
-    def __init__(
-        self, *, monitor: str, mode: Literal["min", "max"], patience: Annotated[int, Ge(1)]
-    ) -> None:
-        super().__init__(monitor, mode=mode, patience=patience, check_on_train_epoch_end=False)
+    def __init__(self, *, monitor: str, mode: Mode, patience: Annotated[int, Ge(1)]) -> None:
+        late = at_training_end(monitor)
+        super().__init__(monitor, mode=mode, patience=patience, check_on_train_epoch_end=late)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        plan: Any = pl_module.plan
-        # As the last step of this epoch was, not as the next one will be.
-        done = (trainer.global_step - 1) / max(1, int(trainer.estimated_stepping_batches))
-        if plan.frozen(done) == plan.frozen(1.0):
+        if _all_stages_learn(trainer, pl_module):
             super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if _all_stages_learn(trainer, pl_module):
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+def _all_stages_learn(trainer: pl.Trainer, module: Any) -> bool:
+    # As the last step of this epoch was, not as the next one will be.
+    done = (trainer.global_step - 1) / max(1, int(trainer.estimated_stepping_batches))
+    return bool(module.plan.frozen(done) == module.plan.frozen(1.0))
 
 
 class History(pl.Callback):
@@ -132,7 +138,7 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Without a validation in this epoch, Lightning still holds the values of the last one.
-        new = [k for k in HISTORY if self.validated or not k.startswith("val/")]
+        new = [k for k in LOGGED if self.validated or not k.startswith("val/")]
         metrics = trainer.callback_metrics
         values = {name: float(metrics[name]) for name in new if name in metrics}
         self.validated = False
@@ -141,7 +147,7 @@ class History(pl.Callback):
             whole(self.path) as unfinished,
             unfinished.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, ["epoch", "step", *HISTORY], restval="")
+            writer = csv.DictWriter(file, ["epoch", "step", *LOGGED], restval="")
             writer.writeheader()
             writer.writerows(self.rows)
 

@@ -9,6 +9,7 @@ from families import FAMILIES
 from fits import CLASSES, NORM, POLICIES, batches, classifier, fit, moved, tensors
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.precision import MixedPrecision
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_recall
 
 from regraft import head, optim, plan, progress
 from regraft.cut import cut
@@ -225,6 +226,59 @@ def test_a_second_training_of_the_same_network_logs_its_first_epoch_too(tmp_path
     model = classifier("resnet", POLICIES["all"])
     first, second = (fit(model, tmp_path, epochs=1).callback_metrics for _ in range(2))
     assert second["train/loss"] != first["train/loss"]
+
+
+def test_macro_f1_and_balanced_accuracy_of_every_validation_are_logged(tmp_path):
+    model, logged, said = classifier("resnet", POLICIES["all"]), [], []
+
+    class Watch(pl.Callback):
+        def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            said.append((batch[1], model.eval()(batch[0]).argmax(1)))
+
+        def on_validation_end(self, trainer, pl_module):
+            logged.append({k: float(v) for k, v in trainer.callback_metrics.items()})
+
+    fit(model, tmp_path, epochs=3, images=10, callbacks=[Watch()])
+    each = len(said) // 3
+    for epoch, found in enumerate(logged):
+        now = said[epoch * each : (epoch + 1) * each]
+        true, predicted = (torch.cat(part) for part in zip(*now, strict=True))
+        f1 = multiclass_f1_score(predicted, true, 3, average="macro")
+        recall = multiclass_recall(predicted, true, 3, average="macro")
+        assert found["val/macro_f1"] == pytest.approx(float(f1))
+        assert found["val/balanced_acc"] == pytest.approx(float(recall))
+
+
+def test_early_stopping_may_watch_the_training_loss(tmp_path):
+    stop = progress.EarlyStopping(monitor="train/loss", mode="max", patience=1)  # never improves
+    stop.best_score = torch.tensor(torch.inf)
+    trainer = fit(classifier("resnet", POLICIES["all"]), tmp_path, callbacks=[stop], epochs=8)
+    assert trainer.current_epoch == 1
+
+
+@pytest.mark.filterwarnings("ignore:ReduceLROnPlateau conditioned on metric")
+@pytest.mark.parametrize(("every", "lowered"), [(1, [3, 5, 7]), (2, [6])])
+def test_a_plateau_lowers_every_rate_after_validations_without_a_better_one(
+    every, lowered, tmp_path
+):
+    """Of a loss that never changes, each with one validation of patience."""
+    model, rates = classifier("resnet", POLICIES["all"]), []
+    model.make_scheduler = partial(optim.plateau, monitor="val/loss", factor=0.5, patience=1)
+
+    class Watch(pl.Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
+
+    def validation_step(batch, batch_idx):
+        model.said.append((batch[1], batch[1]))
+        model.log("val/loss", torch.tensor(1.0))
+
+    model.validation_step = validation_step
+    fit(model, tmp_path, epochs=8, callbacks=[Watch()], check_val_every_n_epoch=every)
+    falls = [n for n in range(1, 8) if rates[n][0] < rates[n - 1][0]]
+    assert falls == lowered
+    for now in rates:  # the ratios are those of the plan
+        assert now[0] / now[-1] == pytest.approx(rates[0][0] / rates[0][-1])
 
 
 def test_class_weights_weigh_the_loss_in_training_only_and_are_not_in_checkpoints(tmp_path):

@@ -13,6 +13,7 @@ from runs import TINY
 
 from regraft import config, logger
 from regraft.errors import RegraftError
+from regraft.monitors import LOGGED
 from regraft.paths import conf_folder
 
 STRATEGIES = sorted(path.stem for path in (conf_folder() / "strategy").glob("*.yaml"))
@@ -99,13 +100,17 @@ def test_the_last_epoch_is_validated_though_it_is_not_its_turn(finished_run):
     assert run.result["checkpoint"] == "checkpoints/best.ckpt"
 
 
-@pytest.mark.parametrize(("metric", "best", "mode"), [("acc", max, "max"), ("loss", min, "min")])
-def test_the_judged_epoch_is_the_best_by_what_is_monitored(metric, best, mode, finished_run):
-    words = [f"callbacks.checkpoint.monitor=val/{metric}", f"callbacks.checkpoint.mode={mode}"]
-    run = finished_run(*JOBS["finetune"], *(words if metric == "loss" else ()))
-    values = [float(row[f"val/{metric}"]) for row in run.rows("metrics.csv")]
+@pytest.mark.parametrize("watched", LOGGED)
+def test_the_judged_epoch_is_the_best_by_what_is_monitored(watched, finished_run):
+    mode = LOGGED[watched]
+    words = [f"callbacks.checkpoint.monitor={watched}", f"callbacks.checkpoint.mode={mode}"]
+    run = finished_run(*JOBS["finetune"], *(words if watched != "val/acc" else ()))
+    values = [float(row[watched]) for row in run.rows("metrics.csv")]
     assert len(values) == 4
-    assert run.result["best_epoch"] == values.index(best(values))
+    assert run.result["best_epoch"] == values.index({"max": max, "min": min}[mode](values))
+    for name in ("acc", "loss", "macro_f1", "balanced_acc"):  # of the epoch that was judged
+        then = float(run.rows("metrics.csv")[run.result["best_epoch"]][f"val/{name}"])
+        assert run.result["metrics"][f"val/{name}"] == pytest.approx(then, abs=1e-4)
 
 
 def test_what_is_judged_are_the_weights_of_the_best_epoch_not_the_last_ones(finished_run):

@@ -126,7 +126,7 @@ def test_the_checkpoint_is_plain_data_with_the_class_names(finished):
         ("strategy=finetune",),
         ("strategy=partial",),
         ("strategy=scratch", "optimizer=sgd", "scheduler=onecycle"),
-        ("strategy=lp_ft", "callbacks=ema"),
+        ("strategy=lp_ft", "callbacks=ema", "scheduler=plateau"),
         ("strategy=gradual", "trainer=mixed", "scheduler=constant"),
         ("strategy=feature_extraction", "head=conv_mlp", "freeze=first", "freeze.above=drop"),
         ("strategy=finetune", "callbacks=early_stopping", "trainer.accumulate_grad_batches=2"),

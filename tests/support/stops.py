@@ -31,6 +31,7 @@ WAYS = {
         *("callbacks=early_stopping", "callbacks.early_stopping.patience=2"),
         *("optimizer.lr=1e-6", "trainer.max_epochs=6"),
     ],
+    "plateau": ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=1e-5"],
     "partial": ["strategy=partial"],
     "accumulated": ["trainer.accumulate_grad_batches=2", "optimizer=sgd"],
 }

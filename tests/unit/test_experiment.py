@@ -90,6 +90,7 @@ def test_who_reads_a_result_while_a_new_one_is_written_reads_the_old_one_whole(t
         ([*TWO, "features=on"], "features=on: 2 devices train together"),
         ([*TWO, "strategy=collect"], "computed once, which they are not: 2 devices"),
         (["callbacks.checkpoint.monitor=val/loss"], "add callbacks.checkpoint.mode=min"),
+        (["callbacks.checkpoint.monitor=val/f1"], "did you mean 'val/macro_f1'?"),
         (["callbacks=early_stopping", "callbacks.early_stopping.mode=min"], "mode=max"),
         (["+callbacks.checkpoint.save_top_k=-1"], "the best and the last are kept"),
         (["+trainer.enable_progress_bar=true"], "enable_progress_bar is set by regraft itself"),

@@ -54,7 +54,10 @@ def balance(table: dict[str, dict[str, int]], job: Job) -> list[Finding]:
     elif job.images.balance and (job.images.balance.draws or job.images.balance.loss):
         findings.append(green("balance", f"{found}; balance makes up for it"))
     else:
-        fix = "balance=weights or balance=sampler, and judge by macro F1 instead of accuracy"
+        fix = (
+            "balance=weights or balance=sampler, and judge by macro F1 instead of accuracy: "
+            "callbacks.checkpoint.monitor=val/macro_f1"
+        )
         findings.append(yellow("balance", found, fix))
     if trained[small] < FEW:
         found = f"{many(trained[small], 'training image')} of {small}"
