@@ -60,6 +60,15 @@ TRAINER: dict[str, Any] = {
     "log_every_n_steps": Annotated[int, Ge(0)] | None,
     "num_sanity_val_steps": Annotated[int, Ge(-1)] | None,
 }
+# Of Lightning's ModelCheckpoint: other commands look for best.ckpt, which any validation may bring.
+CHECKPOINT: dict[str, Any] = {
+    "filename": Literal["best"],
+    "save_last": Literal[False] | None,  # which callbacks.last keeps
+    "save_weights_only": Literal[False],  # which it holds anyway; Lightning's leaves out averages
+    "every_n_epochs": Literal[1] | None,
+    "every_n_train_steps": Literal[0] | None,
+    "train_time_interval": None,
+}
 # What every job asks its trainer for, and what regraft itself tells it.
 ASKED = (
     *("accelerator", "devices", "max_epochs", "check_val_every_n_epoch"),
@@ -123,6 +132,8 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
             yield from _check_type(key, plain[key], expected)
     if isinstance(trainer := plain.get("trainer"), dict):
         yield from _check_trainer(trainer)
+    callbacks = plain.get("callbacks")
+    yield from _check_places(callbacks if isinstance(callbacks, dict) else {}, plain)
     if isinstance(seed := plain.get("seed"), int) and not 0 <= seed < 2**32:
         yield RegraftError(f"seed={seed}: a seed lies between 0 and 4294967295", key="seed")
 
@@ -135,6 +146,20 @@ def _check_trainer(node: dict[str, Any]) -> Iterator[RegraftError]:
     for name in sorted(node.keys() & {*TOLD}):
         where = f"trainer.{name}"
         yield RegraftError(f"{where} is set by regraft itself; leave it out", key=where)
+
+
+def _check_places(callbacks: dict[str, Any], config: dict[str, Any]) -> Iterator[RegraftError]:
+    """What is wrong with where checkpoints are kept: other commands look for them in one place."""
+    for name, node in callbacks.items():
+        if not isinstance(node, dict) or not str(node.get("_target_")).endswith(".ModelCheckpoint"):
+            continue
+        if node.get("dirpath") != f"{config.get('output_dir')}/checkpoints":
+            where = f"callbacks.{name}.dirpath"
+            yield RegraftError(
+                f"{where}={node.get('dirpath')}: must be ${{output_dir}}/checkpoints, where other "
+                "commands look; hydra.run.dir moves the run",
+                key=where,
+            )
 
 
 def _not_set(key: str) -> RegraftError:
@@ -238,6 +263,8 @@ def _check_node(key: str, node: dict[str, Any]) -> Iterator[RegraftError]:
     given = {name: value for name, value in node.items() if not name.startswith("_")}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints = trust.hints(function) | (TRAINER if key == "trainer" else {})
+    if target.endswith(".ModelCheckpoint"):
+        hints |= CHECKPOINT
     for name, value in given.items():
         if name in choices:
             yield from _check_type(f"{key}.{name}", value, hints.get(name, Any))
