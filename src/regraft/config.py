@@ -79,7 +79,7 @@ TOLD = (
     *("enable_progress_bar", "logger", "plugins", "use_distributed_sampler"),
 )
 # And the nodes that are read besides, or may be.
-READ = (*GROUPS, *NODES, *PLAIN, "strategy", "quadrant", "pretrain")
+READ = (*GROUPS, *NODES, *PLAIN, "strategy", "quadrant", "pretrain", "figures")
 OVERLAYS = ("preset", "sweep", "debug")  # groups whose files set other groups' keys
 OURS = {  # pydantic's words
     "a valid integer": "an integer",

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 RESULT = "result.json"
 CONFIG = "config.yaml"
 # What may be another when a run goes on: no number depends on it.
-FREE = ("resume", "output_dir", "tags", "logger", "loader.workers")
+FREE = ("resume", "output_dir", "tags", "logger", "loader.workers", "figures")
 
 
 def goes_on(cfg: DictConfig) -> bool:

@@ -44,6 +44,7 @@ from regraft.config import build, build_once, check, factory, resolved
 from regraft.data.images import Images, SplitName
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
+from regraft.figures.fonts import asked_first
 from regraft.length import with_enough_steps
 from regraft.logger import made
 from regraft.masking import masked
@@ -87,8 +88,11 @@ def run(cfg: DictConfig) -> float:
         logger = made(cfg.logger, record)
         config = OmegaConf.to_yaml(masked(resolved(cfg)))
         write_whole(record.job.folder / earlier.CONFIG, config.encode())
-        # Once, unless a batch does not fit into memory and a smaller one is allowed.
-        memory.until_it_fits(cfg, record, partial(attempt, record, logger, console))
+        font = build(cfg.figures).font
+        record.add(figures={"font": font})
+        with asked_first(font):
+            # Once, unless a batch does not fit into memory and a smaller one is allowed.
+            memory.until_it_fits(cfg, record, partial(attempt, record, logger, console))
         auto.judge_floors(cfg, record, console)
     if not record.result["metrics"]:
         return float("nan")  # one of several devices' processes, of which the first has judged

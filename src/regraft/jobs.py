@@ -234,6 +234,12 @@ def metrics_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def font_of(result: Mapping[str, Any]) -> str | None:
+    """The font that a run asked for its pictures (figures.font)."""
+    font = table(result, "figures").get("font")
+    return font if isinstance(font, str) else None
+
+
 def split_override(text: str) -> tuple[str, str]:
     key, _, value = str(text).partition("=")
     return key.lstrip("+"), value

@@ -12,8 +12,8 @@ from rich.text import Text
 from regraft.complaints import explain
 from regraft.errors import RegraftError
 from regraft.escaping import from_csv
-from regraft.figures import reliability, runs
-from regraft.jobs import CALLED, first_columns, judge, judging, load_result, table
+from regraft.figures import fonts, reliability, runs
+from regraft.jobs import CALLED, first_columns, font_of, judge, judging, load_result, table
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +65,15 @@ def draw(folder: Path, result: Mapping[str, Any]) -> tuple[Path, ...]:
     best, calibration = result.get("best_epoch"), table(result, "calibration")
     try:
         best = best if isinstance(best, int) else None
-        runs.curves(read_history(folder / "metrics.csv"), drawn[0], best=best)
+        history = read_history(folder / "metrics.csv")
         tested = read_test(folder / "predictions.csv")
         refuse_a_part(tested[0], result)
-        runs.confusion_matrix(*tested, drawn[1])
-        if calibration:
-            drawn.append(folder / "reliability.png")
-            reliability.draw(calibration, drawn[-1], CALLED[judge(table(result, "data"))])
+        with fonts.asked_first(font_of(result)):
+            runs.curves(history, drawn[0], best=best)
+            runs.confusion_matrix(*tested, drawn[1])
+            if calibration:
+                drawn.append(folder / "reliability.png")
+                reliability.draw(calibration, drawn[-1], CALLED[judge(table(result, "data"))])
     except (OSError, ValueError, TypeError, LookupError, csv.Error) as error:
         raise RegraftError(f"{folder} cannot be drawn: {explain(error)}") from error
     return tuple(drawn)

@@ -14,7 +14,8 @@ from regraft import regret, shortlist
 from regraft.comparison import INITIAL, Cell, Row, Sweep, lead_words, read_sweep, sentence
 from regraft.errors import RegraftError
 from regraft.escaping import printable
-from regraft.figures import labels, pareto, quadrants
+from regraft.figures import fonts, labels, pareto, quadrants
+from regraft.jobs import font_of
 from regraft.paths import write_whole
 from regraft.ranking import Ranking
 from regraft.ranking import read as read_ranking
@@ -52,10 +53,9 @@ def report(folder: Path) -> Report:
     sweep = read_sweep(folder)
     ranking = read_ranking(folder, sweep.jobs)
     try:
-        pictures = [*draw_labels(sweep), *draw_quadrants(sweep), *draw_pareto(sweep)]
+        pictures = draw(sweep, ranking)
         texts = {"sweep.csv": csv_table(sweep)}
         if ranking:
-            pictures.insert(0, shortlist.draw(ranking, folder / "backbones.png"))
             texts["backbones.csv"] = shortlist.csv_table(ranking)
         first = shortlist.markdown(ranking) if ranking else ()
         if lost := regret.as_json(sweep):
@@ -66,6 +66,13 @@ def report(folder: Path) -> Report:
     except OSError as error:
         raise RegraftError(f"cannot write the report into {folder}: {error.strerror}") from error
     return Report(sweep, (*(folder / name for name in texts), *pictures), ranking)
+
+
+def draw(sweep: Sweep, ranking: Ranking | None) -> list[Path]:
+    """Draw the pictures of a sweep, with the font that its jobs asked for."""
+    with fonts.asked_first(next(filter(None, (font_of(job.record) for job in sweep.jobs)), None)):
+        first = [shortlist.draw(ranking, sweep.folder / "backbones.png")] if ranking else []
+        return [*first, *draw_labels(sweep), *draw_quadrants(sweep), *draw_pareto(sweep)]
 
 
 def of_some(folder: Path, *, where: Mapping[str, str], by: Sequence[str]) -> Report:

@@ -283,6 +283,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "checkpoint": None,
         "best_epoch": None,
         "trial": False,
+        "figures": None,
         "forecast": None,
         "advice": None,
         "scores": None,

@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "scheduler": ("torch.optim.lr_scheduler.LRScheduler",),
     "trainer": ("pytorch_lightning.Trainer",),
     "calibration": ("regraft.calibration.Wanted",),
+    "figures": ("regraft.figures.fonts.Figures",),
     "loader": ("regraft.data.images.Images",),
     "logger": ("pytorch_lightning.loggers.Logger", "builtins.None"),
     "callbacks.": ("pytorch_lightning.Callback",),  # each of them

@@ -9,7 +9,7 @@ import torch
 import wandb
 import wandb_file
 from jobs import run_job
-from runs import TINY
+from runs import TINY, filled
 
 from regraft import config, logger
 from regraft.errors import RegraftError
@@ -226,3 +226,14 @@ def test_a_job_that_goes_back_into_the_queue_has_not_failed(tmp_path, monkeypatc
     with pytest.raises(SystemExit):
         run_job(tmp_path, *TINY)
     assert result(tmp_path)["status"] == "running"
+
+
+def test_the_font_of_pictures_is_recorded_and_an_unknown_one_refused_before_training(
+    finished_run, train
+):
+    run = finished_run(*TINY, "figures.font=DejaVu Serif")
+    assert run.result["figures"] == {"font": "DejaVu Serif"}
+    done = train(*map(filled, TINY), "figures.font=DejaVu Sherif")
+    assert done.returncode == 1
+    assert "error: figures.font=DejaVu Sherif: no font of this name is installed" in done.stderr
+    assert "did you mean 'DejaVu Serif'?" in done.stderr

@@ -4,6 +4,7 @@ import pytest
 from pictures import pixels
 
 from regraft.errors import RegraftError
+from regraft.figures import fonts, runs
 from regraft.pictures import draw, of_job, of_sweep, read_history, read_test
 
 
@@ -30,6 +31,14 @@ def test_a_job_is_drawn_from_its_files(job):
         "confusion_matrix.png",
     }
     assert all(pixels(path).min() < 100 for path in job.glob("*.png"))
+
+
+def test_a_job_is_drawn_with_the_font_that_it_asked_for(job, monkeypatch):
+    asked = []
+    monkeypatch.setattr(runs, "curves", lambda *_, **__: asked.append(fonts.families()[0]))
+    draw(job, {"figures": {"font": "DejaVu Serif"}})
+    draw(job, {})
+    assert asked == ["DejaVu Serif", "DejaVu Sans"]
 
 
 def test_what_was_not_measured_is_none(job):

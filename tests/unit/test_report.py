@@ -12,7 +12,7 @@ from rich.console import Console
 
 from regraft.comparison import read_sweep, textbook_held
 from regraft.errors import RegraftError
-from regraft.figures import pareto, quadrants
+from regraft.figures import fonts, pareto, quadrants
 from regraft.jobs import read_jobs
 from regraft.page import write
 from regraft.report import costs_of, line, panel, report, show
@@ -409,6 +409,16 @@ def test_a_report_says_which_lead_these_runs_could_have_shown(seeds, folds, said
     page = write.page(replace(made, files=texts))
     for text in ((tmp_path / "sweep.md").read_text(), shown(made), page):
         assert re.search(said, " ".join(text.split()))
+
+
+def test_a_sweep_is_drawn_with_the_font_that_its_jobs_asked_for(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pareto, "draw", lambda *_, **__: asked.append(fonts.families()[0]))
+    for number, strategy in enumerate(("finetune", "scratch")):
+        add(tmp_path, number, 0.9, strategy=strategy, figures={"font": "DejaVu Serif"})
+    report(tmp_path)
+    assert asked == ["DejaVu Serif"]
+    assert fonts.families() == ["DejaVu Sans"]
 
 
 @pytest.mark.usefixtures("unpainted")

@@ -2,6 +2,7 @@
 that the same numbers give the same bytes."""
 
 import io
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from regraft.figures import fonts
 from regraft.paths import write_whole
 
 STYLE = {
@@ -30,13 +32,17 @@ STAR: dict[str, Any] = {"marker": "*", "ms": 11, "color": "#e0a100", "mec": INK,
 @contextmanager
 def drawing(path: Path, width: float, height: float, dpi: int) -> Iterator[Figure]:
     """A figure of this many inches that is written to `path` as PNG at the end."""
-    with style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in its place will do
+    looks = STYLE | {"font.family": fonts.families()}
+    with style.context(["default", looks]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # `fonts` finds one, or tells
         figure = Figure((width, height), dpi=dpi)
         canvas = FigureCanvasAgg(figure)
         yield figure
         content = io.BytesIO()
         canvas.print_png(content, metadata={"Software": None})
+        if fonts.fit(figure):
+            content = io.BytesIO()
+            canvas.print_png(content, metadata={"Software": None})
         write_whole(path, content.getvalue())
 
 
@@ -55,6 +61,22 @@ def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
 
 
 def shorten(name: str, limit: int) -> str:
-    """A name on one line and of at most `limit` characters: what is too long loses its middle."""
+    """A name on one line and no wider than `limit` letters: what is too long loses its middle."""
     name = "".join(c if c.isprintable() else " " for c in name)
-    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[limit // 2 - limit + 1 :]}"
+    if width_of(name) <= limit:
+        return name
+    first, last = "", ""
+    while width_of(first + name[len(first)]) <= limit // 2:
+        first += name[len(first)]
+    while width_of(name[-len(last) - 1] + last) <= limit - limit // 2 - 1:
+        last = name[-len(last) - 1] + last
+    return f"{first}…{last}"
+
+
+def width_of(name: str) -> int:
+    """How many Latin letters a name is as wide as; a Chinese one counts as two.
+
+    >>> width_of("owl"), width_of("银龙鱼")
+    (3, 6)
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in name)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from regraft import counts
-from regraft.figures.canvas import INK, SOFT, STAR, drawing, shorten
+from regraft.figures.canvas import INK, SOFT, STAR, drawing, shorten, width_of
 
 LONGEST = 18  # characters of a class name
 MOST = 1000  # cells along a side of the confusion matrix: about as many pixels as it has
@@ -84,7 +84,7 @@ def confusion_matrix(
     cells = counts.picture(found, MOST)
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     matrix = min(max(2.2, 0.3 * k), 9.0)  # inches; the rest is room for the names
-    margin = 0.6 + 0.075 * max(len(shorten(name, LONGEST)) for name in classes)
+    margin = 0.6 + 0.075 * max(width_of(shorten(name, LONGEST)) for name in classes)
     side = margin + matrix + 0.4
     with drawing(path, side, side, 130) as figure:
         axes = figure.add_axes((margin / side, margin / side, matrix / side, matrix / side))
