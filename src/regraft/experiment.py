@@ -25,6 +25,7 @@ from regraft import (
     collect,
     devices,
     earlier,
+    expected,
     features,
     limits,
     lr_range,
@@ -84,6 +85,7 @@ def run(cfg: DictConfig) -> float:
         return known
     with tracking.recording(cfg) as record:
         check(cfg)
+        record.add(cost=expected.cost(cfg))
         cfg = auto.decide(cfg, record, console)
         logger = made(cfg.logger, record)
         config = OmegaConf.to_yaml(masked(resolved(cfg)))

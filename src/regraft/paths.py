@@ -165,7 +165,7 @@ def _say_no_locks(folder: Path, error: Exception) -> None:
 def is_shared(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Whether a path lies on a network drive, as far as this system says what is mounted where."""
     try:
-        lines = [line.split() for line in mounts.read_text().splitlines()]
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8").splitlines()]
     except OSError:  # no Linux
         return False
     where = path.resolve()

@@ -76,6 +76,11 @@ def headline(result: Mapping[str, Any]) -> str:
     )
 
 
+def predicted(cost: Mapping[str, Any]) -> str:
+    """What doctor had said of the seconds, if it was asked."""
+    return f" (doctor said {cost['predicted_s']:.1f})" if "predicted_s" in cost else ""
+
+
 def show_result(console: Console, record: Record) -> None:
     """Print a finished run in a few lines: how good, at what cost, where, what next."""
     result, folder = record.result, record.job.folder
@@ -84,7 +89,7 @@ def show_result(console: Console, record: Record) -> None:
     lines = {"job": folder.name} if record.job.sweep else {}
     lines |= {
         "accuracy": headline(result),
-        "cost": f"{cost['wall_s']:.1f} s without the program's start, "
+        "cost": f"{cost['wall_s']:.1f} s without the program's start{predicted(cost)}, "
         f"of which training {cost['fit_s']:.1f} s; "
         f"{cost['images_forwarded']:,} images forwarded; "
         f"{cost['params_trained']:,} of {cost['params_total']:,} parameters trained",

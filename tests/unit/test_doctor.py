@@ -501,7 +501,9 @@ def test_the_time_is_the_sum_of_its_pieces(split_root):
     costs = estimate.Costs(forward=0.1, step=2.0, batch=10)
 
     # 72 images are read; 4 epochs of 3 batches; val is judged five times, test once.
-    assert estimate._time(job, costs, read=0.5) == (
+    seconds, words = estimate._time(job, costs, read=0.5)
+    assert seconds == pytest.approx(72 * 0.5 + 4 * 3 * 2 + (5 * 24 + 24) * 0.1)
+    assert words == (
         "about 74 s: reading the images once 36 s (none if they are in the cache), "
         "4 epochs of 6 s (3 × 2 s)"
     )

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.filesize import decimal
 from torch import Tensor, nn
 
-from regraft import devices, lr_range
+from regraft import devices, expected, lr_range
 from regraft.batches import Features
 from regraft.classifier import Classifier
 from regraft.collect import Collect
@@ -75,7 +75,9 @@ def estimate(job: Job, sample: Sample) -> list[Finding]:
         fix = f"loader.batch_size={max(1, batch // 2)} trainer.accumulate_grad_batches=2"
         return [red("memory", found, f"{fix}, or trainer=mixed")]
     read = float(np.mean([one.seconds for one in sample.seen]))
-    return [green("time", _time(job, costs, read)), _memory(job, device, costs)]
+    seconds, pieces = _time(job, costs, read)
+    expected.keep(job.cfg, seconds)
+    return [green("time", pieces), _memory(job, device, costs)]
 
 
 def _measure(job: Job, pixels: Tensor) -> Costs:
@@ -265,8 +267,8 @@ class _Stopwatch(pl.Callback):
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
-def _time(job: Job, costs: Costs, read: float) -> str:
-    """The pieces of a run in seconds, and their sum; `read` is what one image takes."""
+def _time(job: Job, costs: Costs, read: float) -> tuple[float, str]:
+    """The seconds of a run, and in words with its pieces; `read` is what one image takes."""
     trainer, images = job.cfg.trainer, job.images
     batches = _limited(len(images.loader("train", shuffle=True)), trainer.limit_train_batches)
     epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
@@ -297,7 +299,7 @@ def _time(job: Job, costs: Costs, read: float) -> str:
         pieces.append(f"{lr_range.STEPS} steps that find the learning rate")
     if isinstance(job.strategy, Collect):
         pieces.append("and more heads for the learning curve")
-    return f"about {_words(total)}: {', '.join(pieces)}"
+    return total, f"about {_words(total)}: {', '.join(pieces)}"
 
 
 def _limited(batches: int, limit: float | int) -> int:
