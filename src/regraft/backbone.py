@@ -99,6 +99,13 @@ class Backbone(nn.Module):
             return self.net.forward_head(features, pre_logits=True).flatten(1)
         return features.permute(0, 3, 1, 2) if self.is_nhwc else features
 
+    def mean_over_positions(self, output: Tensor) -> Tensor:
+        """Rows (B, C) of maps (B, C, H, W), or (B, H, W, C) for some networks, or tokens (B, T, C),
+        as one of its stages gives them."""
+        if output.ndim == 4:
+            return output.mean((1, 2) if self.is_nhwc else (2, 3))
+        return output.mean(1) if output.ndim == 3 else output.flatten(1)
+
     @property
     def is_nhwc(self) -> bool:
         """Whether maps have their channels last, as Swin's do."""

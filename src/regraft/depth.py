@@ -110,7 +110,7 @@ def _pass(backbone: Backbone, inputs: Tensor) -> dict[str, Tensor]:
         for handle in handles:
             handle.remove()
     rows = {
-        stage.name: _mean(given[stage.name], backbone)
+        stage.name: backbone.mean_over_positions(given[stage.name])
         for stage in backbone.stages[:-1]
         if stage.name in given
     }
@@ -121,13 +121,6 @@ def _modules(backbone: Backbone) -> Iterator[tuple[Stage, nn.Module]]:
     for stage in backbone.stages:
         for path in stage.modules:
             yield stage, backbone.net.get_submodule(path)
-
-
-def _mean(output: Tensor, backbone: Backbone) -> Tensor:
-    """Rows (B, C) of maps (B, C, H, W), or (B, H, W, C) for some networks, or tokens (B, T, C)."""
-    if output.ndim == 4:
-        return output.mean((1, 2) if backbone.is_nhwc else (2, 3))
-    return output.mean(1) if output.ndim == 3 else output.flatten(1)
 
 
 @contextmanager

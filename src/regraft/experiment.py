@@ -46,6 +46,7 @@ from regraft.data.images import Images, SplitName
 from regraft.divergence import Divergence
 from regraft.errors import RegraftError
 from regraft.figures.fonts import asked_first
+from regraft.head import made_by
 from regraft.length import with_enough_steps
 from regraft.logger import made
 from regraft.masking import masked
@@ -129,7 +130,8 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     pretraining.first(cfg, backbone, plan, record, console)
     weights = graft(plan, backbone)
     record.call_it(backbone=label(backbone.name, backbone.weights, weights), data=source.name)
-    make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
+    facts = backbone.out_features, backbone.map_shape, images.num_classes
+    make_head = partial(made_by, factory(cfg.head, *facts))
     head = make_head()
     plan = drop_unread(plan, backbone, head.takes)
     make_optimizer = factory(cfg.optimizer)

@@ -1,5 +1,6 @@
 """What is grafted onto the trunk: from features to logits."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
@@ -26,6 +27,18 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+
+def as_head(made: nn.Module) -> Head:
+    """A head as it is; another module as one that takes what its `takes` says, else the pooled
+    features. So a class of a team's own need not know of regraft.
+    """
+    return made if isinstance(made, Head) else Head(getattr(made, "takes", "pooled"), made)
+
+
+def made_by(make: Callable[[], nn.Module]) -> Head:
+    """What a factory makes, as a head."""
+    return as_head(make())
 
 
 def linear(

@@ -14,7 +14,7 @@ from regraft.calibration import Calibration
 from regraft.config import build
 from regraft.data.transforms import InputConfig
 from regraft.errors import RegraftError
-from regraft.head import Head
+from regraft.head import Head, as_head
 from regraft.paths import shown
 from regraft.plan import Plan, drop_unread
 
@@ -61,7 +61,7 @@ def assemble(config: Mapping[str, Any], classes: Sequence[str]) -> Network:
     backbone: Backbone = build(cfg.backbone)
     plan: Plan = build(cfg.freeze, len(backbone.stages), 1)
     backbone.graft(dropped=plan.indices("drop"))
-    head: Head = build(cfg.head, backbone.out_features, backbone.map_shape, len(classes))
+    head = as_head(build(cfg.head, backbone.out_features, backbone.map_shape, len(classes)))
     drop_unread(plan, backbone, head.takes)
     return Network(backbone, head).requires_grad_(False).eval()
 

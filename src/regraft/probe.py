@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from annotated_types import Ge
+from torch import Tensor
 
 from regraft import scores
 from regraft.backbone import Backbone
@@ -44,6 +46,7 @@ def answer(
 ) -> dict[str, Any]:
     """Score the training split's features; which images were told right goes to probe.csv.
 
+    Where only the first stages are kept, their maps or tokens are averaged over positions.
     Raises RegraftError without features, for features that say nothing (see scores.check), and for
     a probe that does not converge.
     """
@@ -52,7 +55,8 @@ def answer(
             f"strategy=probe needs features that are computed once, which they are not: {why_not}"
         )
     started = time.perf_counter()
-    rows, classes = (tensor.cpu().numpy() for tensor in computed.data.tensors["train"])
+    maps, every = computed.data.tensors["train"]
+    rows, classes = _pooled(maps, backbone).cpu().numpy(), every.cpu().numpy()
     scores.check(rows, classes)
     asked = subset.some(classes, strategy.images)
     features, labels = np.ascontiguousarray(rows[asked], dtype=np.float32), classes[asked]
@@ -72,6 +76,13 @@ def answer(
         "weights": backbone.weights,
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _pooled(maps: Tensor, backbone: Backbone) -> Tensor:
+    """Rows (N, C) of what the kept stages give, some images at a time."""
+    if maps.ndim == 2:
+        return maps
+    return torch.cat([backbone.mean_over_positions(part.float()) for part in maps.split(256)])
 
 
 def _as_dict(probe: Asked) -> dict[str, float]:

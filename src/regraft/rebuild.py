@@ -17,7 +17,7 @@ from regraft.config import build, check, factory
 from regraft.data.images import Images
 from regraft.earlier import CONFIG
 from regraft.errors import RegraftError
-from regraft.head import Head
+from regraft.head import Head, made_by
 from regraft.masking import MASK
 from regraft.paths import shown
 from regraft.plan import drop_unread, graft
@@ -81,7 +81,8 @@ def frozen(cfg: DictConfig, listing: Any, console: Console, quiet: dict[str, Any
         )
     plan = build(cfg.freeze, len(backbone.stages), images.sizes["train"])
     graft(plan, backbone)
-    make_head = factory(cfg.head, backbone.out_features, backbone.map_shape, images.num_classes)
+    facts = backbone.out_features, backbone.map_shape, images.num_classes
+    make_head = partial(made_by, factory(cfg.head, *facts))
     head = make_head()
     plan = drop_unread(plan, backbone, head.takes)
     trainer = build(cfg.trainer, devices=1, **quiet)

@@ -36,6 +36,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "pretrain": ("regraft.pretrain.method.Method",),
 }
 
+# What a package that the user trusts may hold besides, as a class: a head of plain layers.
+OWN = {"head": ("torch.nn.Module",)}
+
 
 def from_words(words: list[str]) -> list[str]:
     """The words of a command line without `--trust=<package>`, which goes to the environment.
@@ -98,7 +101,7 @@ def check(config: dict[str, Any]) -> None:
             for name, inner in node.items():
                 _check(f"{key}.{name}", inner, _classes(KINDS[f"{key}."]))
         else:
-            _check(key, node, _classes(KINDS.get(key, ())))
+            _check(key, node, _classes(KINDS.get(key, ())), _classes(OWN.get(key, ())))
 
 
 def check_parts(key: str, node: dict[str, Any]) -> Any:
@@ -122,7 +125,7 @@ def hints(function: Any) -> dict[str, Any]:
         return {}
 
 
-def _check(key: str, node: Any, kinds: tuple[type, ...]) -> None:
+def _check(key: str, node: Any, kinds: tuple[type, ...], own: tuple[type, ...] = ()) -> None:
     if isinstance(node, dict) and "_target_" in node:
         target = node["_target_"]
         found = load(key, target)
@@ -131,7 +134,7 @@ def _check(key: str, node: Any, kinds: tuple[type, ...]) -> None:
                 f"{key}._target_={target}: nothing is built here; give a plain value",
                 key=f"{key}._target_",
             )
-        if not _makes(found, kinds):
+        if not _makes(found, kinds) and not (_is_users(found) and issubclass(found, own)):
             raise RegraftError(
                 f"{key}._target_={target}: makes no {_named(kinds)}; name a class of that kind or "
                 "a function of a package of yours that is annotated to return one",
@@ -158,6 +161,11 @@ def _makes(found: Any, kinds: tuple[type, ...]) -> bool:
     returned = hints(found).get("return")
     made = [returned] if inspect.isclass(returned) else [*typing.get_args(returned)]
     return bool(made) and all(inspect.isclass(one) and issubclass(one, kinds) for one in made)
+
+
+def _is_users(found: Any) -> bool:
+    """Whether it is a class of a package that the user trusts, and that is none of the known."""
+    return inspect.isclass(found) and f"{found.__module__}.".startswith(users())
 
 
 def _classes(names: tuple[str, ...]) -> tuple[type, ...]:

@@ -26,3 +26,17 @@ def test_logits_have_one_column_per_class_and_start_level(made):
 def test_a_head_of_convolutions_needs_a_map():
     with pytest.raises(RegraftError, match="conv_mlp needs one feature map"):
         head.conv_mlp(8, None, 3, width=4, hidden=5)
+
+
+class Plain(torch.nn.Module):
+    takes = "map"
+
+    def forward(self, maps):
+        return maps.mean((2, 3))
+
+
+def test_a_module_that_knows_nothing_of_us_takes_what_it_says_or_pooled_features():
+    assert head.as_head(torch.nn.Linear(8, 3)).takes == "pooled"
+    made = head.made_by(Plain)
+    assert (made.takes, made(torch.randn(5, 6, 4, 4)).shape) == ("map", (5, 6))
+    assert head.as_head(made) is made

@@ -1,18 +1,22 @@
 import csv
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from regraft.backbone import Backbone
 from regraft.data.subset import some
 from regraft.errors import RegraftError
 from regraft.probe import Probe, answer
 
 STRATEGY = Probe(name="probe", quadrant=None, images=60)
 BACKBONE = SimpleNamespace(
-    stages=[SimpleNamespace(parameters=3), SimpleNamespace(parameters=4)], weights="random"
+    stages=[SimpleNamespace(parameters=3), SimpleNamespace(parameters=4)],
+    weights="random",
+    is_nhwc=False,
 )
+BACKBONE.mean_over_positions = MethodType(Backbone.mean_over_positions, BACKBONE)
 
 
 def asked(features, labels, folder):
@@ -38,6 +42,18 @@ def test_features_are_scored_and_each_image_told_right_or_wrong(tmp_path):
     assert len(rows) == 60
     assert np.mean([int(row["linear"]) for row in rows]) == pytest.approx(found["linear"]["acc"])
     assert {row["true"] for row in rows} == {"cat", "'=dog", "eel"}
+
+
+@pytest.mark.parametrize("shape", ["maps", "tokens"])
+def test_maps_and_tokens_of_the_kept_stages_are_averaged_over_positions(tmp_path, shape):
+    features, labels = blobs()
+    noise = np.random.default_rng(1).normal(size=(len(labels), 3, 4, 4))
+    maps = features[:, :, None, None] + noise - noise.mean((2, 3), keepdims=True)
+    maps = maps if shape == "maps" else maps.reshape(len(labels), 3, 16).transpose(0, 2, 1)
+    found = asked(maps, labels, tmp_path)
+    expected = asked(features, labels, tmp_path)
+    assert found["features"] == 3
+    assert found["linear"]["acc"] == pytest.approx(expected["linear"]["acc"], abs=0.04)
 
 
 def test_every_backbone_is_asked_about_the_same_images():

@@ -19,6 +19,14 @@ class OwnHead(Head):
         super().__init__()
 
 
+class Layers(torch.nn.Module):
+    """A team's head that does not know of regraft."""
+
+    def __init__(self, features, map_shape, num_classes, *, hidden: int) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(features, hidden), torch.nn.Linear(hidden, 2)
+
+
 def own_head(features: int, *, watchers: list[Callback] | None) -> OwnHead | None:
     """A team's head as a function that may give none."""
 
@@ -50,6 +58,7 @@ def head(name, **node):
     [
         head("OwnHead", activation=GELU, rate=0.1),
         head("surely_a_head", watchers=[TIMER, TIMER]),
+        head("Layers", hidden=3),
         {"callbacks": {"x": TIMER, "y": None}},
         {"trainer": {"_target_": "pytorch_lightning.Trainer", "callbacks": [TIMER]}},
         {"logger": {"_target_": "regraft.logger.no_logger"}},
@@ -67,6 +76,8 @@ def test_a_teams_own_parts_of_the_right_kind_are_built(config, trusted):
         (head("surely_a_head", watchers=[GELU]), "head.watchers.0._target_=.*makes no Callback"),
         (head("own_head", watchers=None), "makes no Head; name a class of that kind or"),
         (head("not_annotated"), "that is annotated to return one"),
+        ({"head": {"_target_": "torch.nn.Linear"}}, "head._target_=torch.nn.Linear: makes no Head"),
+        ({"backbone": head("Layers")["head"]}, "makes no Backbone"),
         ({"optimizer": head("OwnHead")["head"]}, "optimizer._target_=.*makes no Optimizer"),
         ({"callbacks": TIMER}, "callbacks._target_=.*nothing is built here"),
         ({"callbacks": {"x": [TIMER], "y": {"z": GELU}}}, "callbacks.y.z._target_=.*no Callback"),

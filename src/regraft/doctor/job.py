@@ -17,7 +17,7 @@ from regraft.data.images import Images
 from regraft.doctor.pretrained import Pretrained, find
 from regraft.experiment import make_trainer
 from regraft.features import Caching, Decision
-from regraft.head import Head
+from regraft.head import Head, as_head
 from regraft.plan import Plan, drop_unread, graft
 from regraft.pretrain.phase import refuse
 
@@ -73,7 +73,7 @@ def assemble(cfg: DictConfig, outputs: Path) -> Job:
         backbone.weights = "random"
     graft(plan, backbone)
     facts = backbone.out_features, backbone.map_shape, images.num_classes
-    head = factory(cfg.head, *facts)()
+    head = as_head(build(cfg.head, *facts))
     plan = drop_unread(plan, backbone, head.takes)
     trainer = make_trainer(cfg, None, [])
     caching = build(cfg.features)

@@ -37,6 +37,7 @@ from regraft.ensemble.soup import (
 )
 from regraft.errors import RegraftError
 from regraft.experiment import EXPECTED
+from regraft.head import as_head
 from regraft.jobs import load_result, table
 from regraft.paths import shown, whole_folder, write_whole
 from regraft.progress import watched
@@ -141,7 +142,7 @@ def head_is_random(cfg: DictConfig, best: trained.Trained) -> bool:
     for seed in (0, 1):
         torch.manual_seed(seed)
         facts = backbone.out_features, backbone.map_shape, len(best.classes)
-        heads.append(build(cfg.head, *facts).state_dict())
+        heads.append(as_head(build(cfg.head, *facts)).state_dict())
     return any(not torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
 
 
