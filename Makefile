@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LOWEST := $(VENV)/lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-fast test-all golden mutants test-lowest fuzz lint format bench kills advice profile sync clean clean-all
+.PHONY: help install quickstart test test-fast test-all golden mutants test-lowest fuzz lint format bench kills advice power profile sync clean clean-all
 
 help: ## List these verbs
 	@echo "regraft: how much of a pretrained network should I keep?"
@@ -78,6 +78,9 @@ bench: $(STAMP) ## Measure what the README claims
 
 kills: $(STAMP) ## Kill -9 at 50 random moments, go on, compare
 	@$(PY) benchmarks/kills.py $(ARGS)
+
+power: $(STAMP) ## How often a verdict over a sweep is wrong, and which lead it finds
+	@$(PY) benchmarks/power.py $(ARGS)
 
 advice: $(STAMP) ## What strategy=auto loses against the best strategy, at many sizes
 	@$(PY) benchmarks/advice.py $(ARGS)
