@@ -15,7 +15,7 @@ from regraft.comparison import INITIAL, Cell, Row, Sweep, lead_words, read_sweep
 from regraft.errors import RegraftError
 from regraft.escaping import printable
 from regraft.figures import fonts, labels, pareto, quadrants
-from regraft.jobs import font_of
+from regraft.jobs import called, font_of
 from regraft.paths import write_whole
 from regraft.ranking import Ranking
 from regraft.ranking import read as read_ranking
@@ -93,7 +93,7 @@ def show(made: Report, console: Console) -> None:
         console.print(Text(f"\n{heading(cell)}", style="bold"))
         console.print(cell_table(cell, sweep.contender))
         if cell.one_seed:
-            console.print(Text(f"† {ONE_SEED}", style="dim"))
+            console.print(Text(f"† {ONE_SEED.format(cell.called)}", style="dim"))
         console.print(Text(printable(sentence(cell))))
         if lead := lead_words(cell):
             console.print(Text(f"{lead}.", style="dim"))
@@ -164,7 +164,8 @@ def draw_labels(sweep: Sweep) -> list[Path]:
         return []
     path = sweep.folder / "labels.png"
     ordered = {name: sorted(found, key=lambda p: p.labels) for name, found in lines.items()}
-    labels.draw(ordered, path, title=title(sweep, ""), axis=LABELS[others[0]])
+    of = called(sweep.jobs)
+    labels.draw(ordered, path, title=title(sweep, ""), axis=LABELS[others[0]], of=of)
     return [path]
 
 
@@ -199,7 +200,8 @@ def draw_pareto(sweep: Sweep) -> list[Path]:
     if not competed:
         return []
     path = sweep.folder / "pareto.png"
-    pareto.draw(competed, path, title=title(sweep, "").replace("accuracy", "accuracy and cost", 1))
+    both = title(sweep, "").replace("accuracy", "accuracy and cost", 1)
+    pareto.draw(competed, path, title=both, of=called(sweep.jobs))
     return [path]
 
 
@@ -233,15 +235,16 @@ def title(sweep: Sweep, others: str) -> str:
     whose = f"by {INITIAL}" if sweep.contender == INITIAL else f"of each {sweep.contender}"
     if sweep.contender == INITIAL and len(how := {job.strategy for job in sweep.jobs}) == 1:
         others = others or f"strategy {how.pop()}"
-    parts = (f"Test accuracy {whose}", same, others)
+    parts = (f"{called(sweep.jobs).capitalize()} accuracy {whose}", same, others)
     return printable(", ".join(part for part in parts if part))
 
 
 def footnote(sweep: Sweep, cells: Sequence[Cell]) -> str:
     """What the intervals are, and how the textbook fared."""
     counts = sorted({len(row.counted) for cell in cells for row in cell.rows if row.counted})
-    text = ONE_SEED.capitalize()
+    text = ONE_SEED.format(called(sweep.jobs)).capitalize()
     if counts and counts[-1] > 1:
         number = "–".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-        text = f"Means of {number} runs; intervals at least as wide as over the test images"
+        judged = f"{called(sweep.jobs)} images"
+        text = f"Means of {number} runs; intervals at least as wide as over the {judged}"
     return f"Bars run from 0 to 1. {text}. {sweep.textbook}"

@@ -27,7 +27,8 @@ METHOD = (
     "Of folds the mean over their seeds counts, once each, and the test images of all of them "
     "together; since folds share most of their training images, intervals over them are a little "
     "too narrow (Bengio and Grandvalet 2004). Seconds are a job's own, but of pretraining they "
-    "are what making the weights took, whichever job made them."
+    "are what making the weights took, whichever job made them. Where a set has no test, its "
+    "validation images judge, which also chose the epochs: such accuracies are a little too high."
 )
 ALT = {  # what the pictures show
     "quadrants": "The sweep's accuracies in the textbook's 2×2 grid",
@@ -35,7 +36,7 @@ ALT = {  # what the pictures show
     "pareto": "Accuracy over seconds, images and parameters",
     "backbones": "Probe and measured accuracy of each backbone, and its parameters",
 }
-ONE_SEED = "one seed: interval over test images only"
+ONE_SEED = "one seed: interval over {} images only"  # test or validation
 METRICS = ("val/acc", "val/loss", "test/acc", "test/loss", "test/macro_f1", "test/ece")
 
 
@@ -130,7 +131,7 @@ def cell_table(cell: Cell, contender: str) -> list[str]:
     head += ["seconds", "trained parameters", ""]
     lines = [markdown_row(head), markdown_row(["---", *["---:"] * 7, "---"])]
     lines += [markdown_row([escape(text) for text in cells_in(cell, row)]) for row in cell.rows]
-    return [*lines, "", f"† {ONE_SEED}"] if cell.one_seed else lines
+    return [*lines, "", f"† {ONE_SEED.format(cell.called)}"] if cell.one_seed else lines
 
 
 def markdown_row(cells: Sequence[str]) -> str:

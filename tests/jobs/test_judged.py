@@ -55,7 +55,9 @@ def test_the_table_and_the_page_of_a_sweep_say_which_images_judged(finished_run,
     sweep = finished_run(
         "-m", *HALF, "strategy=feature_extraction,finetune", "data.test_fraction=0"
     ).copy(tmp_path / "sweep")
-    assert "validation acc" in (sweep / "sweep.md").read_text()
+    text = (sweep / "sweep.md").read_text()
+    assert "validation acc" in text
+    assert "one seed: interval over validation images only" in text
     done = regraft("report", str(sweep), "--html")
     assert done.returncode == 0, done.stderr
     page = (sweep / "report.html").read_text()

@@ -23,7 +23,9 @@ class Place:
     interval: tuple[float, float] | None
 
 
-def draw(lines: Mapping[str, Sequence[Place]], path: Path, *, title: str, axis: str) -> None:
+def draw(
+    lines: Mapping[str, Sequence[Place]], path: Path, *, title: str, axis: str, of: str = "test"
+) -> None:
     """A line per kind of weights; `axis` says what is counted."""
     with drawing(path, 6.4, 4.2, 150) as figure:
         figure.set_layout_engine("constrained")
@@ -56,7 +58,7 @@ def draw(lines: Mapping[str, Sequence[Place]], path: Path, *, title: str, axis: 
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel(f"{axis} (log scale)")
-        axes.set_ylabel("test accuracy (0 to 1), 95 % interval")
+        axes.set_ylabel(f"{of} accuracy (0 to 1), 95 % interval")
         axes.grid(alpha=0.25)
         figure.suptitle(fill(title, 70), x=0.01, ha="left", fontsize=10, weight="bold")
         axes.legend(frameon=False, fontsize=9, loc="lower right")

@@ -66,7 +66,7 @@ def named(cells: Mapping[str, Sequence[Point]]) -> list[str]:
     return [name for name in names if name in best][:MOST_NAMES]
 
 
-def draw(cells: Mapping[str, Sequence[Point]], path: Path, *, title: str) -> None:
+def draw(cells: Mapping[str, Sequence[Point]], path: Path, *, title: str, of: str = "test") -> None:
     """A row per cell, a panel per cost: accuracy over it, the best for their cost joined."""
     names = named(cells)
     if len(cells) > MOST_CELLS:
@@ -78,7 +78,7 @@ def draw(cells: Mapping[str, Sequence[Point]], path: Path, *, title: str) -> Non
         grid = figure.subplots(len(cells), len(COSTS), squeeze=False, sharey="row")
         for row, (heading, points) in zip(grid, cells.items(), strict=True):
             row[0].set_title(shorten(heading, 60), fontsize=9, weight="bold", loc="left")
-            row[0].set_ylabel("test accuracy (0 to 1)", fontsize=8)
+            row[0].set_ylabel(f"{of} accuracy (0 to 1)", fontsize=8)
             for axes, cost in zip(row, COSTS, strict=True):
                 _panel(axes, points, cost, names)
         for axes, label in zip(grid[-1], COSTS.values(), strict=True):

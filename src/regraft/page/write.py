@@ -15,7 +15,7 @@ from rich.text import Text
 from regraft import report, shortlist
 from regraft.comparison import Sweep, cells_of, lead_words, sentence
 from regraft.errors import RegraftError
-from regraft.jobs import Job, is_job, read_job
+from regraft.jobs import Job, called, is_job, read_job
 from regraft.page import job, listing, settings
 from regraft.paths import shown, write_whole
 from regraft.ranking import Ranking
@@ -107,7 +107,7 @@ def page(made: report.Report) -> str:
         },
         cost=_cost(sweep.jobs),
         method=METHOD,
-        one_seed=ONE_SEED,
+        one_seed=ONE_SEED.format(called(sweep.jobs)),
         policy=POLICY.format(script=_digest(_source("page.js"))),
         style=_source("page.css"),
         script=_source("page.js"),
