@@ -71,8 +71,9 @@ def sizes_that_run(name: str, near: int) -> list[int]:
     """Image sizes that a network takes: its own, small ones, and multiples of 32, 28 and 24 near
     another."""
 
-    def run(net: nn.Module, size: int) -> None:
-        net.eval()(torch.zeros(1, 3, size, size))
+    def run(net: Any, size: int) -> None:
+        features = net.eval().forward_features(torch.zeros(1, 3, size, size))
+        net.forward_head(features, pre_logits=True)
 
     steps = {step * (near // step + up) for step in (32, 28, 24) for up in (0, 1)}
     return sizes_that_work(name, [64, 96, *(size for size in steps if size >= 16)], run)

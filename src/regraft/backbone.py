@@ -68,8 +68,12 @@ class Backbone(nn.Module):
         try:
             self._measure()
         except Exception as error:  # an assertion, or whatever the network's own code raises
-            sizes = sizes_that_run(name, self.input.size[0])
-            raise refused_size(name, self.input.size, sizes) from error
+            if sizes := sizes_that_run(name, self.input.size[0]):
+                raise refused_size(name, self.input.size, sizes) from error
+            raise RegraftError(
+                f"backbone.name={name}: is no trunk for images of one label: {first_line(error)}; "
+                "choose another backbone"
+            ) from error
 
     def forward(self, images: Tensor, takes: Output = "pooled") -> Tensor:
         """What a head `takes` of normalised images (B, 3, H, W).

@@ -335,6 +335,11 @@ def test_a_size_that_does_not_divide_is_one_line_with_those_that_do(name, sizes)
         Backbone(name=name, size=100)
 
 
+def test_an_encoder_of_a_language_model_is_one_line():
+    with torch.device("meta"), pytest.raises(RegraftError, match="Gemma4VitEncoder does not supp"):
+        Backbone(name="gemma4_vit_167m_enc")
+
+
 def test_the_hubs_name_of_a_model_leads_to_timms():
     with pytest.raises(RegraftError, match="give timm's own name, resnet18.a1_in1k"):
         Backbone(name="hf-hub:timm/resnet18.a1_in1k")
