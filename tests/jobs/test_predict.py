@@ -80,6 +80,7 @@ def test_floats_are_predicted_by_the_white_of_the_training(tmp_path, train, regr
             values[0, 0] = 255 if index % 2 else 260.5  # above white
             Image.fromarray(values.clip(0)).save(root / label / f"{index}.tif")
     words = ["backbone.size=32", "trainer.max_epochs=1", "logger=none", "hydra.run.dir=run"]
+    words += ["features.dtype=float32"]
     done = train("data=image_folder", f"data.root={root}", *words)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "result.json").read_text())["input"]["white"][2] == 255
