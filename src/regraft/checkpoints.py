@@ -43,6 +43,8 @@ class Last(Checkpoint):
         self.began = self.saved = time.monotonic()
         bell.listen()
         if self.found:
+            if trainer.max_steps != -1 and not Start(*self.found["start"]).batches:
+                _begin_next_epoch(trainer)
             for name, state in self.found["metrics"].items():
                 _put_back(getattr(pl_module, name), state)
             streams.restore(self.found["streams"])  # last: nothing is drawn from here on
@@ -103,6 +105,15 @@ class Last(Checkpoint):
         self.start = start
         trainer.save_checkpoint(self.path)
         self.start, self.saved = None, time.monotonic()
+
+
+def _begin_next_epoch(trainer: Any) -> None:
+    """Lightning takes the end of an epoch for its middle where `max_steps` is given, and would end
+    it a second time."""
+    loop = trainer.fit_loop
+    loop.epoch_progress.increment_completed()
+    loop.epoch_loop.restarting = False
+    loop.reset_restart_stage()
 
 
 def is_trial(trainer: pl.Trainer) -> bool:

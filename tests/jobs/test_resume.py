@@ -56,6 +56,20 @@ def test_an_early_stop_is_not_forgotten(finished_run, tmp_path, monkeypatch):
     assert len((whole / "metrics.csv").read_text().split()) < 1 + 6
 
 
+@pytest.mark.parametrize("where", ["training_step", "predict_step"])
+@pytest.mark.parametrize(
+    "words", [("trainer.limit_val_batches=0", "callbacks=ema"), ("+trainer.max_steps=5",)]
+)
+def test_a_run_of_which_the_last_weights_are_the_best(
+    finished_run, tmp_path, monkeypatch, words, where
+):
+    words = [*SMALL, "strategy=finetune", *words]
+    whole = finished_run(*words).folder
+    stopped(tmp_path, monkeypatch, *words, step=4 if where == "training_step" else 0, where=where)
+    go_on(tmp_path, *words)
+    same(whole, tmp_path)
+
+
 def test_killed_while_features_are_computed(whole, tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch, pytest.raises(Killed):
