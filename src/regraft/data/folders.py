@@ -377,7 +377,10 @@ def _left_out(found: dict[str, _Layout], classes: tuple[str, ...], base: Path) -
     layouts = found.values()
     files = {c: [p for layout in layouts for p in layout.others.get(c, ())] for c in classes}
     images = {c: sum(len(layout.images.get(c, ())) for layout in layouts) for c in classes}
-    return examined(files, images, base)
+    made = examined(files, images, base)
+    loose = [path for layout in layouts for path in layout.beside if formats.wants_library(path)]
+    line = f"left out beside the class folders: {formats.counted(loose)}"
+    return replace(made, lines=(*made.lines, line)) if loose else made
 
 
 def _classes(train: _Layout) -> tuple[str, ...]:

@@ -111,6 +111,11 @@ def named(what: str) -> str:
     return f"it is {what}" if what else ""
 
 
+def wants_library(path: Path) -> bool:
+    """Whether it is a picture that would be read if a library were here."""
+    return not is_image(path) and (kind(path) or _OF_SUFFIX.get(suffix(path.name))) in _INSTALL
+
+
 def why_not_read(path: Path) -> str:
     """What a file that is no image to us is called like, and what helps: .heic (install …)."""
     end = suffix(path.name)

@@ -12,7 +12,7 @@ from PIL import Image
 from regraft import facts
 from regraft.calibration import Calibration
 from regraft.complaints import explain
-from regraft.data import readable
+from regraft.data import formats, readable
 from regraft.data.folders import image_folder, passed_over
 from regraft.data.images import Images
 from regraft.data.transforms import InputConfig
@@ -606,6 +606,20 @@ def test_files_of_a_class_are_counted_over_its_splits(root):
         put(root / split / "dog", 2)
         (root / split / "cat" / "a.mp4").touch()
     assert load(root).left_out == ("left out 3 of 9 files of class cat: .mp4",)
+
+
+def test_a_picture_that_wants_a_library_is_told_beside_the_class_folders_too(root, monkeypatch):
+    put(root / "cat", 4)
+    put(root / "dog", 4)
+    for name in ("a.heic", "b", "notes", "c.mp4"):
+        heic = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic"
+        (root / name).write_bytes(heic if name in ("a.heic", "b") else b"\0")
+    monkeypatch.setattr(formats, "READ", formats.READ - {"HEIC"})
+    monkeypatch.setattr(formats, "EXTENSIONS", formats.EXTENSIONS - {".heic"})
+    [line] = load(root).left_out
+    assert line.startswith("left out beside the class folders: 1 ")
+    assert "1 .heic (install pillow-heif)" in line
+    assert "1 no suffix (install pillow-heif)" in line
 
 
 def test_a_folder_without_images_says_what_it_holds_instead(root):
