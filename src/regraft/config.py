@@ -216,13 +216,18 @@ def build(node: DictConfig, *facts: Any, **parts: Any) -> Any:
 
 @lru_cache(maxsize=4)
 def _built(text: str, seed: int) -> Any:
-    return build(DictConfig(OmegaConf.create(text)))
+    import torch  # what has random weights has loaded it
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(DictConfig(OmegaConf.create(text)))
 
 
 def build_once(node: DictConfig, seed: int) -> Any:
-    """What `build` gives, remembered for the next jobs of this process; it is not to be changed.
+    """What `build` gives with torch's random numbers from this seed on; it is not to be changed.
 
-    With the same seed it is the same object, down to its random weights.
+    It is remembered for the next jobs of this process: for the same words and seed it is the same
+    object, and the numbers of whoever asks are left as they are.
     """
     return _built(OmegaConf.to_yaml(node, resolve=True), seed)
 

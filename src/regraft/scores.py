@@ -24,7 +24,7 @@ from regraft.data import subset
 from regraft.errors import RegraftError
 from regraft.statistics import wilson
 
-FOLDS = 5
+FOLDS, INNER_FOLDS = 5, 3  # that judge, and that choose the penalty: powers of ten are far apart
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression, on standardised features
 CHOSEN_ON = 1000  # images, of which the penalty is chosen: more change it little
 STEPS = 1000  # of L-BFGS
@@ -54,14 +54,15 @@ def majority(labels: np.ndarray) -> float:
 
 
 def linear(features: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Probe:
-    """Cross-validated logistic regression, its penalty chosen by cross-validation as well.
+    """Cross-validated logistic regression; each fold's penalty is chosen without the images that
+    it is judged on, by a cross-validation inside (nested: Varma and Simon 2006).
 
     Raises RegraftError for features that are constant or not finite, or a class of one image.
     """
     check(features, labels)
-    penalty = best_penalty(features, labels, seed)
     right = np.zeros(len(labels), dtype=bool)
-    for train, test in _folds(labels, seed):
+    for train, test in _folds(labels, FOLDS, seed):
+        penalty = best_penalty(features[train], labels[train], seed)
         model = fit_linear(features[train], labels[train], penalty)
         right[test] = model.predict(features[test]) == labels[test]
     return Probe(right)
@@ -219,18 +220,25 @@ def check_labels(labels: np.ndarray) -> None:
 WEIGHTS = "are the weights damaged, or of another input?"
 
 
-def _folds(labels: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _folds(labels: np.ndarray, most: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     counts = np.bincount(labels)
-    folds = min(FOLDS, int(counts[counts > 0].min()))
+    folds = min(most, int(counts[counts > 0].min()))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     yield from splitter.split(np.zeros(len(labels)), labels)
 
 
 def best_penalty(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
-    """The best of PENALTIES by cross-validation, on some of the images if there are many."""
+    """The best of PENALTIES by cross-validation, on some of the images if there are many.
+
+    A class of one image is left out, as nothing can be held back of it; where fewer than two are
+    left there is no choice, and it is the middle one.
+    """
     order = subset.some(labels, CHOSEN_ON)
+    order = order[np.bincount(labels[order])[labels[order]] > 1]
     some, of = features[order], labels[order]
-    folds = list(_folds(of, seed))
+    if len(np.unique(of)) < 2:
+        return PENALTIES[len(PENALTIES) // 2]
+    folds = list(_folds(of, INNER_FOLDS, seed))
 
     def acc(penalty: float) -> float:
         models = ((fit_linear(some[a], of[a], penalty), b) for a, b in folds)

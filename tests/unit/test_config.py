@@ -3,6 +3,7 @@ from functools import cache
 from typing import Annotated, Literal
 
 import pytest
+import torch
 from annotated_types import Ge, Gt
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -106,6 +107,22 @@ def test_what_is_built_once_is_the_same_for_the_same_seed_only():
     first, again, other = (config.build_once(node, seed) for seed in (0, 0, 1))
     assert first is again
     assert first is not other
+
+
+def test_the_seed_makes_the_random_weights_of_what_is_built_once_and_touches_no_others():
+    node = OmegaConf.create({"_target_": "torch.nn.Linear", "in_features": 3, "out_features": 2})
+
+    def weights(seed, before):
+        config._built.cache_clear()
+        torch.manual_seed(before)
+        made = config.build_once(node, seed).weight.tolist()
+        drawn = torch.rand(1)
+        torch.manual_seed(before)
+        assert drawn == torch.rand(1)
+        return made
+
+    assert weights(0, before=1) == weights(0, before=2)
+    assert weights(0, before=1) != weights(1, before=1)
 
 
 def test_an_absent_key_is_named():

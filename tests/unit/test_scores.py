@@ -86,6 +86,30 @@ def test_a_probe_does_not_learn_from_the_image_that_it_judges():
     assert scores.linear(features, labels).acc < 0.75
 
 
+def test_no_fold_is_judged_with_a_penalty_that_was_chosen_on_it(monkeypatch):
+    features, labels = blobs(60, 5, apart=1.0)
+    seen, choose = [], scores.best_penalty
+
+    def watched(some, of, seed):
+        seen.append({tuple(row) for row in some})
+        return choose(some, of, seed)
+
+    monkeypatch.setattr(scores, "best_penalty", watched)
+    scores.linear(features, labels)
+    everything = {tuple(row) for row in features}
+    held = [everything - some for some in seen]
+    assert len(seen) == 5
+    assert sum(map(len, held)) == 60 and set().union(*held) == everything  # each held back once
+
+
+def test_a_class_of_one_image_has_no_say_in_the_penalty():
+    features, labels = blobs(40, 5, apart=1.0)
+    with_one = np.concatenate([features, np.full((1, 5), 9.0)]), np.append(labels, 7)
+    assert scores.best_penalty(*with_one, 0) == scores.best_penalty(features, labels, 0)
+    alone = np.random.default_rng(0).normal(size=(3, 5)), np.arange(3)
+    assert scores.best_penalty(*alone, 0) == scores.PENALTIES[2]
+
+
 def test_classes_of_two_images_can_be_probed():
     features, labels = blobs(6, 4, apart=5.0)
     assert scores.linear(features, labels).right.shape == (6,)

@@ -85,7 +85,6 @@ def measure(
     steps = ladder(len(labels) // len(present), sizes)
     if len(steps) < MIN_SIZES:
         return replace(made, why_not=f"a learning curve needs {MIN_SIZES} images per class")
-    penalty = scores.best_penalty(features, labels, seed)
     points = []
     for replicate in range(replicates):
         rng = np.random.default_rng([seed, replicate])
@@ -93,7 +92,8 @@ def measure(
         for step in steps:
             share = step / steps[-1]
             subset = np.concatenate([o[: max(1, round(share * len(o)))] for o in orders])
-            model = scores.fit_linear(features[subset], labels[subset], penalty)
+            some, of = features[subset], labels[subset]  # which know nothing of the others
+            model = scores.fit_linear(some, of, scores.best_penalty(some, of, seed))
             points.append(Point(step, replicate, float(model.score(*val))))
     curve = fit(points, val_images=len(val[1]))
     draws = curve.gains(2, now=max(curve.now, images / len(present)))
