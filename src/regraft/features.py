@@ -143,14 +143,16 @@ class Computed:
     hit: bool  # whether nothing had to be computed
     bytes: int
     seconds: float  # spent here, on computing, waiting or reading
-    passes: dict[SplitName, float]  # seconds that sending a split through the stages once takes
+    passes: dict[SplitName, float]  # seconds that sending a split through the stages takes at least
 
 
 def cost(computed: Computed | None, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """What computing once has cost a training with this history, and what it has saved.
+    """What computing once has cost a training with this history, and what it has saved at least.
 
     Without it, every epoch sends the training split through the frozen stages, every validation
-    the validation split, and the final judgement that and the test split.
+    the validation split, and the final judgement that and the test split. How long that takes was
+    measured when they were computed, at the pace of the fastest batch: the first one of a process
+    takes many times as long as the others.
     """
     if computed is None:
         return {"cache": "off"}
@@ -198,6 +200,7 @@ def compute(
     finally:
         backbone.train()  # Lightning trains modules in the mode that it finds them in
     size = sum(array.nbytes for array, _ in found.values())
+    pace = min((pace for _, pace in found.values() if pace), default=0.0)
     # On an accelerator, batches of small sets are cut where they are used.
     device = trainer.strategy.root_device if size <= ON_DEVICE else torch.device("cpu")
     tensors = {
@@ -209,7 +212,7 @@ def compute(
         hit=backbone.images_forwarded == before,
         bytes=size,
         seconds=time.perf_counter() - started,
-        passes={split: seconds for split, (_, seconds) in found.items()},
+        passes={split: pace * images.sizes[split] for split in SPLITS},
     )
     return once, computed
 
@@ -236,7 +239,8 @@ def _split(
     trainer: pl.Trainer,
     watch: Watch,
 ) -> tuple[np.ndarray, float]:
-    """A split's activations, memory-mapped, and the seconds of one pass through the stages."""
+    """A split's activations, memory-mapped, and the fewest seconds that an image has taken; 0 if
+    that was not measured."""
     augment, count = augmentation(images, split), copies(caching, images, split)
     shape = (images.sizes[split] * count, *cut.shape)
     # The batches' sizes decide what is drawn for which image.
@@ -256,7 +260,6 @@ def _split(
             "backbone": common["network"],
             "stages": f"first {cut.stages} stages",
             "data": f"{images.source.name} {split}",
-            "forward_s": 0.0,
         }
         if augment is not None:
             about["views"] = _views(count)
@@ -268,8 +271,8 @@ def _split(
         except _TooLargeForHalfError:
             continue
         entry = caching.store.entry(name)
-        spent = entry.record.get("about", {}).get("forward_s", 0.0) if entry else 0.0
-        return array, float(spent) / count
+        pace = entry.record.get("about", {}).get("image_s", 0.0) if entry else 0.0
+        return array, float(pace)
     raise AssertionError("full precision holds every activation")
 
 
@@ -287,7 +290,8 @@ def _forward(
     dtype: str,
     about: dict[str, Any],
 ) -> Iterator[np.ndarray]:
-    """A split's activations in batches; the seconds spent here, not on reading, go to `about`."""
+    """A split's activations in batches; the fewest seconds that an image has taken here, without
+    its reading, go to `about`."""
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     augment = augmentation(images, split)
     for copy in range(copies):
@@ -305,5 +309,6 @@ def _forward(
             if kept.isinf().any() and not activations.isinf().any():
                 raise _TooLargeForHalfError
             rows = kept.cpu().numpy()
-            about["forward_s"] += time.perf_counter() - started
+            pace = (time.perf_counter() - started) / len(rows)
+            about["image_s"] = min(pace, about.get("image_s", pace))
             yield rows

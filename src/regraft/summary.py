@@ -108,7 +108,10 @@ def show_result(console: Console, record: Record) -> None:
     if cost["cache"] != "off":
         found = "found" if cost["cache"] == "hit" else "computed"
         size, less = decimal(cost["cache_bytes"]), max(0.0, cost["saved_s"])
-        lines["features"] = f"{found} ({size}), which saved about {less:.1f} s of forward passes"
+        lines["features"] = (
+            f"{found} ({size}): {less:.1f} s or more saved, against sending all images through "
+            "the frozen stages in every epoch"
+        )
     if asked := result["scores"]:
         lines["probe"] = (
             f"{asked['linear']['acc']:.3f} ({asked['linear']['low']:.3f} to "

@@ -18,7 +18,7 @@ COST = {  # key of result.json → its words, and how it is written
     "images_forwarded": ("images sent through the trunk", "{:,.0f}"),
     "params_trained": ("parameters trained", "{:,.0f}"),
     "params_total": ("parameters in all", "{:,.0f}"),
-    "saved_s": ("seconds of forward passes saved", "{:,.1f}"),
+    "saved_s": ("seconds saved at least, against forward passes in every epoch", "{:,.1f}"),
 }
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 from known import known
 
+from regraft import scores
 from regraft.advice.placement import Thresholds, place
 from regraft.advice.size import measure
 
@@ -49,3 +50,17 @@ def test_a_curve_that_says_nothing_places_nothing():
     assert found.gain is None and found.interval is None and found.why_not == "it is noise"
     lines = Thresholds(similar_from=0.75, small_gain=0.025, small_per_class=50)
     assert place(None, found, lines).small == 1
+
+
+def test_each_subset_has_a_penalty_that_was_chosen_on_it_alone(monkeypatch):
+    seen, choose = [], scores.best_penalty
+
+    def chosen(some, of, seed):
+        seen.append(len(some))
+        return choose(some, of, seed)
+
+    monkeypatch.setattr(scores, "best_penalty", chosen)
+    data = known(similar=True, small=True, seed=0)
+    found = measured(data, sizes=3, replicates=2)
+    assert seen == [10 * point.per_class for point in found.points]  # of ten classes
+    assert len(set(seen)) == 3
