@@ -413,6 +413,12 @@ def _classes(train: _Layout) -> tuple[str, ...]:
 
 def _check_classes(layout: _Layout, classes: tuple[str, ...], *, split: str) -> None:
     present = [name for name, files in layout.images.items() if files]
+    if not present and layout.loose:
+        raise RegraftError(
+            f"{layout.folder} holds {layout.loose:,} images but no class folders, so nothing tells "
+            "what they show; put the images of each class into a folder of its own, or move them "
+            "away: `regraft predict` takes them"
+        )
     if not present:
         raise RegraftError(
             f"{layout.folder} holds no class folders with images{layout.instead}; fill or delete it"

@@ -298,8 +298,8 @@ def _refuse_absent(found: dict[Path, Row], base: Path, file: Path) -> None:
         more += f"{'s' * (len(others) > 1)} ({some([repr(r.path) for r in others], 2)})"
         raise RegraftError(
             f"{file}, row {first.number}: '{first.path}' is not in {base}{more if others else ''}: "
-            f"{len(absent):,} of {len(found):,} paths lead nowhere, taken relative to {base}; "
-            f"{_where_they_are(first, base)}correct the rows, set data.root to the folder that the "
+            f"{len(absent):,} of {len(found):,} paths lead nowhere, taken relative to "
+            f"{base.resolve()}; {_where_they_are(first, base)}correct the rows, set data.root to the folder that the "
             "paths begin in, or leave them out with data.on_error=skip"
         )
 

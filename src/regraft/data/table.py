@@ -185,8 +185,9 @@ def _encoding(file: Path) -> str:
         raise RegraftError(f"{file} cannot be read: {error.strerror}") from error
     if start.startswith(_MARKS):
         return "utf-32" if start.startswith(_MARKS[:2]) else "utf-16"
-    if len(start) > 1 and 0 in (start[0], start[1]):
-        return "utf-16-le" if start[1] == 0 else "utf-16-be"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        if 0 in start and start.decode(encoding, errors="replace").isascii():
+            return encoding
     return "utf-8-sig"
 
 

@@ -730,3 +730,11 @@ def test_a_fraction_of_0_leaves_a_split_out(root):
     assert [len(split) for split in splits(source)] == [20, 0, 6]
     assert source.val.images == ()
     assert source.origin.endswith("no val, so the weights of the last epoch are taken")
+
+
+def test_a_test_of_images_without_labels_says_so(root):
+    put_splits(root, {"train": 5})
+    put(root / "test", 6)
+    message = one_line(root)
+    assert "test holds 6 images but no class folders, so nothing tells what they show" in message
+    assert message.endswith("move them away: `regraft predict` takes them")

@@ -546,3 +546,8 @@ def test_groups_that_look_alike_stay_together(table):
     rows = [(f"{n}.png", "ab"[n % 2], "train", f"Patient {n // 2}") for n in range(20)]
     rows.append(("x.png", "a", "test", "patient_3"))
     assert "is in train and in test" in one_line(table(rows, ("path", "label", "split", "group")))
+
+
+def test_what_is_no_text_is_one_line(tmp_path):
+    (tmp_path / "b.csv").write_bytes(b"\x00\x01\x02\xff" * 9)
+    assert "is not in UTF-8" in one_line(tmp_path / "b.csv")
