@@ -299,8 +299,8 @@ def _refuse_absent(found: dict[Path, Row], base: Path, file: Path) -> None:
         raise RegraftError(
             f"{file}, row {first.number}: '{first.path}' is not in {base}{more if others else ''}: "
             f"{len(absent):,} of {len(found):,} paths lead nowhere, taken relative to "
-            f"{base.resolve()}; {_where_they_are(first, base)}correct the rows, set data.root to the folder that the "
-            "paths begin in, or leave them out with data.on_error=skip"
+            f"{base.resolve()}; {_where_they_are(first, base)}correct the rows, set data.root to "
+            "the folder that the paths begin in, or leave them out with data.on_error=skip"
         )
 
 
