@@ -4,10 +4,9 @@ import argparse
 import re
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
-
 from regraft.complaints import as_setting
 from regraft.errors import RegraftError
+from regraft.hydra_internals import get_args_parser
 from regraft.paths import conf_folder
 
 

@@ -71,6 +71,7 @@ REFERENCES = (
 )
 # How Hydra warns of what our callback raises before the first job, instead of raising it.
 OF_OUR_CALLBACK = r"Callback SweepProgress\.on_(?:run|multirun)_start raised"
+ONLY_SEARCHED = "values are searched for in an interval by hydra/sweeper=optuna only: add it"
 EVERYTHING = ("all", "any", "*")  # what some call all options of a group
 # What comes with an extra: the option, or one that it is made of, and how pip calls the extra.
 EXTRAS = {
@@ -88,7 +89,7 @@ def explain(error: BaseException | None) -> str:
     elif isinstance(error, KeyboardInterrupt):
         text = text or "interrupted"
     elif "does not support sweep type" in text:
-        text = "values are searched for in an interval by hydra/sweeper=optuna only: add it"
+        text = ONLY_SEARCHED
     elif "No trials are completed yet" in text:
         text = "no job of the search has a result"
     elif 'Could not detect "srun"' in text:

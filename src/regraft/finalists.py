@@ -6,11 +6,11 @@ from which probe is written down before the first job, so that a sweep that was 
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -18,6 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from regraft.complaints import ONLY_SEARCHED
 from regraft.errors import RegraftError
 from regraft.masking import masked
 from regraft.paths import SWEEP, write_whole
@@ -77,7 +78,7 @@ class Finalists(Sweeper):
         """Run so many jobs, in batches if there is a largest batch; a job that died is raised."""
         assert self.launcher is not None
         done: list[Any] = []
-        for batch in BasicSweeper.split_overrides_to_chunks(list(jobs), self.max_batch_size):
+        for batch in batched(jobs, self.max_batch_size):
             self.validate_batch_is_legal(batch)
             found = self.launcher.launch(batch, initial_job_idx=first + len(done))
             for one in found:
@@ -103,6 +104,37 @@ def is_ranking(hydra: Any) -> bool:
     return hydra.mode == RunMode.MULTIRUN and hydra.sweeper.get("_target_") == target
 
 
+def jobs_of(overrides: Sequence[Override]) -> list[Words]:
+    """The words of the jobs of a sweep, one for every combination, as Hydra's own sweeper has them.
+
+    Raises RegraftError for an interval, in which values are searched for.
+    """
+    words: dict[str, Words] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        words[key] = [f"{key}={value}" for value in _values(override)]
+    return [list(job) for job in product(*words.values())]
+
+
+def _values(override: Override) -> Iterable[str]:
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if not override.is_discrete_sweep():
+        raise RegraftError(ONLY_SEARCHED)
+    return override.sweep_string_iterator()
+
+
+def batched(jobs: Sequence[Words], most: int | None) -> Iterator[list[Words]]:
+    """The jobs in batches of `most`; None or -1: all at once.
+
+    >>> [len(batch) for batch in batched([["a"], ["b"], ["c"]], 2)]
+    [2, 1]
+    """
+    size = len(jobs) if most in (None, -1) else most or 1
+    for start in range(0, len(jobs), size or 1):
+        yield list(jobs[start : start + size])
+
+
 def plan_of(overrides: Sequence[Override], finalists: Any) -> dict[str, Any]:
     """The jobs of a sweep as sweep.json has them.
 
@@ -121,9 +153,8 @@ def plan_of(overrides: Sequence[Override], finalists: Any) -> dict[str, Any]:
                 f"{key}: a ranking of backbones takes several values of backbone, of what is below "
                 "it and of seed; give one value here, or a sweep for each"
             )
-    [jobs] = BasicSweeper.split_arguments(list(overrides), None)
     then: dict[tuple[str, ...], list[Words]] = {}
-    for words in jobs:
+    for words in jobs_of(overrides):
         own = then.setdefault(tuple(w for w in words if _is_of_candidate(key_of(w))), [])
         if words not in own:
             own.append(words)

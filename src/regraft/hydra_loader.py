@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal import hydra as hydra_app
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
@@ -25,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 import regraft.environment  # noqa: F401, replaces a resolver
 from regraft import provenance
 from regraft.errors import RegraftError
+from regraft.hydra_internals import ConfigLoaderImpl, ConfigRepository, load_with
 
 # What a file of others may set of the node `hydra`: how a search goes, and what a job asks for.
 ALLOWED = {
@@ -46,7 +44,7 @@ _parsed: dict[tuple[str, str, str], ConfigResult | None] = {}  # by source, file
 
 def install() -> None:
     """Make Hydra load every config of this process with the loader below."""
-    hydra_app.ConfigLoaderImpl = Loader  # type: ignore[misc]
+    load_with(Loader)
 
 
 class Loader(ConfigLoaderImpl):

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, env_override
 from hydra.types import RunMode
@@ -44,6 +43,7 @@ from regraft import (
 from regraft.command import overrides_first
 from regraft.environment import is_on
 from regraft.errors import RegraftError
+from regraft.hydra_internals import get_args_parser
 from regraft.interrupt import wait_for_the_others
 from regraft.paths import conf_folder
 

@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.default_element import ResultDefault
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, Node, OmegaConf, open_dict
 
+from regraft.hydra_internals import ConfigLoaderImpl, IConfigRepository, search_path
 from regraft.paths import conf_folder
 
 
@@ -130,11 +127,8 @@ def options_of(hydra: Any) -> dict[str, str]:
 
 def _loader(hydra: Any) -> ConfigLoaderImpl:
     """Hydra's own, with the search path of the running job."""
-    Plugins.instance()  # what plugins keep in Hydra's store, such as launchers
-    search = ConfigSearchPathImpl()
-    for source in hydra.runtime.config_sources:
-        search.append(source.provider, f"{source.schema}://{source.path}")
-    return ConfigLoaderImpl(search)
+    sources = hydra.runtime.config_sources
+    return ConfigLoaderImpl(search_path((s.provider, f"{s.schema}://{s.path}") for s in sources))
 
 
 def _layers(hydra: Any) -> Iterator[tuple[Path, str]]:

@@ -7,9 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_automatic_config_search_path
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
@@ -18,6 +16,7 @@ from omegaconf import OmegaConf
 from regraft import finalists, launch, searchpath, sweep
 from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError, did_you_mean
+from regraft.hydra_internals import Callbacks
 from regraft.hydra_loader import refuse_word
 from regraft.lock import held
 from regraft.masking import MASK
@@ -134,9 +133,9 @@ def _launcher(folder: Path, words: list[str], jobs: int) -> tuple[Any, int | Non
     """What launches the sweep's jobs, as Hydra's own sweeper would get it; and how many at most
     at once."""
     searchpath.use(_config_dir(folder / "multirun.yaml"))
-    search = create_automatic_config_search_path(None, None, str(conf_folder()))
     GlobalHydra.instance().clear()
-    hydra = Hydra.create_main_hydra2("train", search)
+    initialize_config_dir(str(conf_folder()), job_name="train", version_base="1.3")
+    hydra: Any = GlobalHydra.instance().hydra
     config = hydra.compose_config("config", words, RunMode.MULTIRUN, with_log_configuration=True)
     sweep.stop_in_peace(config, folder)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))

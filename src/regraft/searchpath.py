@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
@@ -19,6 +18,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from regraft import provenance
 from regraft.errors import RegraftError, did_you_mean
+from regraft.hydra_internals import search_path
 from regraft.hydra_loader import Loader
 from regraft.paths import conf_folder
 
@@ -138,11 +138,7 @@ def use(config_dir: str | None = None) -> None:
 
 def loader(sources: Iterable[tuple[str, str]]) -> Loader:
     """A loader of providers and their paths, in this order, without Hydra's global state."""
-    Plugins.instance()  # what plugins keep in Hydra's store, such as launchers
-    path = ConfigSearchPathImpl()
-    for provider, where in sources:
-        path.append(provider, where)
-    return Loader(path)
+    return Loader(search_path(sources))
 
 
 @dataclass(frozen=True)

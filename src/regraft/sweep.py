@@ -9,7 +9,6 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -129,10 +128,9 @@ def plan_of(config: DictConfig) -> dict[str, Any]:
 
 def planned(config: DictConfig) -> list[list[str]] | None:
     """The words of each job that the basic sweeper will make, by number; None for a search."""
-    if config.hydra.sweeper._target_.rpartition(".")[2] != BasicSweeper.__name__:
+    if config.hydra.sweeper._target_.rpartition(".")[2] != "BasicSweeper":
         return None
-    [jobs] = BasicSweeper.split_arguments(_overrides(config), None)
-    return jobs
+    return finalists.jobs_of(_overrides(config))
 
 
 def to_check(config: DictConfig, plan: dict[str, Any]) -> Iterable[list[str]]:

@@ -15,7 +15,6 @@ import pages
 import pytest
 import standins
 import typer
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
@@ -26,6 +25,7 @@ from pages import ROOT, Command
 from regraft import cli, config, finalists, launch, searchpath, trust
 from regraft.command import overrides_first
 from regraft.complaints import explain
+from regraft.hydra_internals import get_args_parser
 from regraft.validate.check import overlay_groups
 from regraft.validate.tree import Tree
 

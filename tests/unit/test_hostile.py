@@ -12,13 +12,12 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal import hydra as hydra_app
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
-from regraft import config, trained, weights
+from regraft import config, hydra_internals, trained, weights
 from regraft.complaints import explain
 from regraft.data.images import Images
 from regraft.data.manifest import manifest
@@ -129,7 +128,7 @@ BY_HYDRA = [name for name in PRESETS if COMMAND_LINE in SAID[name]]  # if nobody
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name not in BY_HYDRA])
 def test_a_preset_is_refused_in_one_line(preset, monkeypatch):
-    monkeypatch.setattr(hydra_app, "ConfigLoaderImpl", Loader)
+    monkeypatch.setattr(hydra_internals.app, "ConfigLoaderImpl", Loader)
     with pytest.raises((RegraftError, OmegaConfBaseException, yaml.YAMLError)) as caught:
         config.check(composed(preset))
     assert SAID[preset] in one_line(caught.value)

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra._internal import hydra as hydra_app
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from regraft import hydra_internals
 from regraft.errors import RegraftError
 from regraft.hydra_loader import Loader, refuse, refuse_what_grows, refuse_word
 from regraft.paths import conf_folder
@@ -68,7 +68,7 @@ def test_aliases_may_repeat_a_little_and_never_themselves():
 
 @pytest.mark.parametrize("word", ["hydra.run.dir=elsewhere", "callbacks.checkpoint.dirpath=/a"])
 def test_what_the_user_types_is_no_file(word, monkeypatch):
-    monkeypatch.setattr(hydra_app, "ConfigLoaderImpl", Loader)
+    monkeypatch.setattr(hydra_internals.app, "ConfigLoaderImpl", Loader)
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         compose("config", [word, "+hydra.job.env_set.A=b"])
 
@@ -125,7 +125,7 @@ def test_a_file_is_read_once_until_it_changes_and_no_config_is_anothers(tmp_path
     (tmp_path / "config.yaml").write_text("defaults: [_self_, head: mlp]\n")
     option = tmp_path / "head" / "mlp.yaml"
     option.write_text("hidden: [64]\n")
-    monkeypatch.setattr(hydra_app, "ConfigLoaderImpl", Loader)
+    monkeypatch.setattr(hydra_internals.app, "ConfigLoaderImpl", Loader)
     read, load = [], OmegaConf.load
     monkeypatch.setattr(OmegaConf, "load", lambda file: read.append(file.name) or load(file))
 
