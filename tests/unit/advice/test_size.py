@@ -61,6 +61,6 @@ def test_each_subset_has_a_penalty_that_was_chosen_on_it_alone(monkeypatch):
 
     monkeypatch.setattr(scores, "best_penalty", chosen)
     data = known(similar=True, small=True, seed=0)
-    found = measured(data, sizes=3, replicates=2)
+    found = measured(data)
     assert seen == [10 * point.per_class for point in found.points]  # of ten classes
-    assert len(set(seen)) == 3
+    assert len(set(seen)) == 6
