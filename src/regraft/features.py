@@ -144,6 +144,7 @@ class Computed:
     bytes: int
     seconds: float  # spent here, on computing, waiting or reading
     passes: dict[SplitName, float]  # seconds that sending a split through the stages takes at least
+    warming: float = 0.0  # and what the first batches of a process take longer, once
 
 
 def cost(computed: Computed | None, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
@@ -151,14 +152,15 @@ def cost(computed: Computed | None, history: Sequence[Mapping[str, float]]) -> d
 
     Without it, every epoch sends the training split through the frozen stages, every validation
     the validation split, and the final judgement that and the test split. How long that takes was
-    measured when they were computed, at the pace of the fastest batch: the first one of a process
-    takes many times as long as the others.
+    measured when they were computed, at the pace of the fastest batch. The first one of a process
+    takes many times as long, but only once.
     """
     if computed is None:
         return {"cache": "off"}
     validations = sum("val/acc" in row for row in history)
     passes = {"train": len(history), "val": validations + 1, "test": 1}
-    instead = sum(passes[split] * seconds for split, seconds in computed.passes.items())
+    instead = computed.warming
+    instead += sum(passes[split] * seconds for split, seconds in computed.passes.items())
     return {
         "cache": "hit" if computed.hit else "miss",
         "cache_bytes": computed.bytes,
@@ -200,7 +202,12 @@ def compute(
     finally:
         backbone.train()  # Lightning trains modules in the mode that it finds them in
     size = sum(array.nbytes for array, _ in found.values())
-    pace = min((pace for _, pace in found.values() if pace), default=0.0)
+    paces = {split: about["image_s"] for split, (_, about) in found.items() if "image_s" in about}
+    pace = min(paces.values(), default=0.0)
+    longer = (
+        found[split][1]["first_s"] - pace * min(images.batch_size, images.sizes[split])
+        for split in paces
+    )
     # On an accelerator, batches of small sets are cut where they are used.
     device = trainer.strategy.root_device if size <= ON_DEVICE else torch.device("cpu")
     tensors = {
@@ -213,6 +220,7 @@ def compute(
         bytes=size,
         seconds=time.perf_counter() - started,
         passes={split: pace * images.sizes[split] for split in SPLITS},
+        warming=sum(longer),
     )
     return once, computed
 
@@ -238,9 +246,8 @@ def _split(
     split: SplitName,
     trainer: pl.Trainer,
     watch: Watch,
-) -> tuple[np.ndarray, float]:
-    """A split's activations, memory-mapped, and the fewest seconds that an image has taken; 0 if
-    that was not measured."""
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """A split's activations, memory-mapped, and what was measured of them, see `_forward`."""
     augment, count = augmentation(images, split), copies(caching, images, split)
     shape = (images.sizes[split] * count, *cut.shape)
     # The batches' sizes decide what is drawn for which image.
@@ -271,8 +278,7 @@ def _split(
         except _TooLargeForHalfError:
             continue
         entry = caching.store.entry(name)
-        pace = entry.record.get("about", {}).get("image_s", 0.0) if entry else 0.0
-        return array, float(pace)
+        return array, entry.record.get("about", {}) if entry else {}
     raise AssertionError("full precision holds every activation")
 
 
@@ -291,7 +297,7 @@ def _forward(
     about: dict[str, Any],
 ) -> Iterator[np.ndarray]:
     """A split's activations in batches; the fewest seconds that an image has taken here, without
-    its reading, go to `about`."""
+    its reading (`image_s`), and those of the first batch (`first_s`) go to `about`."""
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     augment = augmentation(images, split)
     for copy in range(copies):
@@ -309,6 +315,7 @@ def _forward(
             if kept.isinf().any() and not activations.isinf().any():
                 raise _TooLargeForHalfError
             rows = kept.cpu().numpy()
-            pace = (time.perf_counter() - started) / len(rows)
-            about["image_s"] = min(pace, about.get("image_s", pace))
+            spent = time.perf_counter() - started
+            about.setdefault("first_s", spent)
+            about["image_s"] = min(spent / len(rows), about.get("image_s", math.inf))
             yield rows
