@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
 from regraft import config, hydra_internals, trained, weights
+from regraft.calibration import Calibration
 from regraft.complaints import explain
 from regraft.data.images import Images
 from regraft.data.manifest import manifest
@@ -28,6 +29,7 @@ from regraft.hydra_loader import Loader
 from regraft.outputs import write_predictions
 from regraft.paths import conf_folder
 from regraft.pictures import read_test
+from regraft.predictions import NAME
 
 HERE = Path(__file__).parents[1] / "support" / "hostile"
 FILES = sorted(
@@ -272,10 +274,11 @@ def test_names_are_text_in_every_table(tmp_path):
         workers=0,
     )
     labels = images.labels("test")
-    write_predictions(tmp_path / "p.csv", images, {"test": (torch.eye(3)[labels], labels)})
-    with (tmp_path / "p.csv").open(newline="") as file:
+    said = torch.eye(3)[labels], labels
+    write_predictions(tmp_path, "run", images, {"test": said}, Calibration(1.0))
+    with (tmp_path / NAME).open(newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not any(
         cell.startswith(("=", "+", "-", "@")) or not cell.isprintable() for cell in cells
     )
-    assert read_test(tmp_path / "p.csv")[2] == list(source.classes)
+    assert read_test(tmp_path / NAME)[2] == list(source.classes)
