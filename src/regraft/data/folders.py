@@ -29,7 +29,7 @@ from regraft.data.sources import (
     divided,
     said,
 )
-from regraft.data.white import Rule, measured
+from regraft.data.white import Rule
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def image_folder(
     )
     state = _state(base, None if follow_links else base.resolve())
     whole = _image_folder(base, division, on_error, merge_labels, nested, state)
-    whole = replace(whole, white=measured(whole.files, white))
+    whole = whole.scaled(white)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 

@@ -38,7 +38,7 @@ from regraft.data.sources import (
     divided,
     said,
 )
-from regraft.data.white import Rule, measured
+from regraft.data.white import Rule
 from regraft.errors import RegraftError, did_you_mean
 from regraft.fingerprint import key
 from regraft.network import answers
@@ -97,7 +97,7 @@ def hub_images(
         folds=folds,
     )
     whole = _hub_images(asked, division)
-    whole = replace(whole, white=measured(whole.files, white))
+    whole = whole.scaled(white)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 

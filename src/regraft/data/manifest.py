@@ -30,7 +30,7 @@ from regraft.data.sources import (
     said,
 )
 from regraft.data.table import Columns, Row, as_posix, read, spelt_as_on_disk
-from regraft.data.white import Rule, measured
+from regraft.data.white import Rule
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def manifest(
     )
     rules = _Rules(encoding, on_error, on_missing, merge_labels, follow_links)
     whole = _manifest(file, base, columns, division, rules, state)
-    whole = replace(whole, white=measured(whole.files, white))
+    whole = whole.scaled(white)
     return whole.few(seed, per_class=per_class, fraction=fraction)
 
 

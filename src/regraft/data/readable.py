@@ -13,6 +13,7 @@ from PIL import UnidentifiedImageError
 from regraft.data.transforms import (
     MOST_PIXELS,
     READER,
+    WHITE,
     UnreadableImageError,
     decode,
     no_warnings,
@@ -76,7 +77,7 @@ def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
 
 def _reason(path: Path) -> str:
     try:
-        decode(path)
+        decode(path, WHITE)  # any will do
     except UnreadableImageError as error:
         return why(error, path)
     return ""

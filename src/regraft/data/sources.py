@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from regraft.data import subset
 from regraft.data.fractals import cached
 from regraft.data.readable import Skipped
-from regraft.data.white import USUAL, Whites
+from regraft.data.white import USUAL, Rule, Whites, measured
 from regraft.fingerprint import fingerprint
 
 _log = logging.getLogger(__name__)
@@ -89,6 +89,11 @@ class Source:
         merged = {name: list(labels) for name, labels in self.merged.items()}
         told = {"splits": self.origin, "merged_labels": merged, "remarks": list(self.remarks)}
         return {name: value for name, value in told.items() if value}
+
+    def scaled(self, rule: Rule) -> "Source":
+        """The same with what is white in it; itself where that is known already."""
+        white = measured(self.files, rule)
+        return self if white == self.white else replace(self, white=white)
 
     def few(self, seed: int, *, per_class: int | None, fraction: float | None) -> "Source":
         """The same val and test with fewer training images: `per_class`, or a `fraction` by class.

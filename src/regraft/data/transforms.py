@@ -44,6 +44,9 @@ Pixels = TypeVar("Pixels", Image.Image, Tensor)
 # What is white where eight bits do not say so: of 16 bits, of wider integers, of floats.
 White = tuple[float, float, float]
 WHITE: White = (65535, 65535, 1)
+_LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # that cameras and programs take for white
+OVER = 1.1  # times white is reached where images were sharpened or resized
+BRIGHTEST = 0.999  # of an image's pixels: hot pixels and reflections lie above
 
 
 class UnreadableImageError(RegraftError):
@@ -155,8 +158,11 @@ def _middle(images: Pixels) -> Pixels:
     return images if size == [height, width] else functional.center_crop(images, size)
 
 
-def read_image(path: Path, white: White = WHITE) -> Image.Image:
-    """The picture in a file, upright and in RGB; UnreadableImageError names a bad file."""
+def read_image(path: Path, white: White | None = None) -> Image.Image:
+    """The picture in a file, upright and in RGB; UnreadableImageError names a bad file.
+
+    `white` is that of its set; without one, it is a set of its own.
+    """
     with no_warnings():
         return decode(path, white)
 
@@ -169,7 +175,7 @@ def no_warnings() -> AbstractContextManager[None]:
     return warnings.catch_warnings(action="ignore")
 
 
-def decode(path: Path, white: White = WHITE) -> Image.Image:
+def decode(path: Path, white: White | None = None) -> Image.Image:
     """`read_image` for threads, under `no_warnings` of the one that waits for them."""
     path = Path(path)  # a person at a prompt may give a text
     try:
@@ -180,7 +186,7 @@ def decode(path: Path, white: White = WHITE) -> Image.Image:
         raise UnreadableImageError(_complaint(path, error)) from error
 
 
-def _decode(path: Path, white: White) -> Image.Image:
+def _decode(path: Path, white: White | None) -> Image.Image:
     if suffix(path.name) in DICOM_SUFFIXES:
         return to_rgb(dicom.read(path, MOST_PIXELS))
     try:
@@ -196,7 +202,7 @@ def _decode(path: Path, white: White) -> Image.Image:
         raise
 
 
-def _by_pillow(file: Path | BinaryIO, white: White) -> Image.Image:
+def _by_pillow(file: Path | BinaryIO, white: White | None) -> Image.Image:
     with Image.open(file, formats=PILLOWS) as image:
         if (pixels := image.width * image.height) > MOST_PIXELS:
             raise Image.DecompressionBombError(f"it has {pixels} pixels")
@@ -245,13 +251,14 @@ def _gone(path: Path) -> Path:
     return absent[-1] if absent else path
 
 
-def to_rgb(image: Image.Image, white: White = WHITE) -> Image.Image:
+def to_rgb(image: Image.Image, white: White | None = None) -> Image.Image:
     """Any picture as 8-bit RGB, turned as its EXIF tag says, transparency laid on white."""
     inverted = is_inverted(image)
     image = _upright(image)
     if (place := wide(image.mode)) is not None:
         values, hole = np.asarray(image), image.info.get("transparency")
-        image = Image.fromarray(_eight_bits(values, white[place]))
+        top = level_of(brightest(values), WHITE[place]) if white is None else white[place]
+        image = Image.fromarray(_eight_bits(values, top))
         image = ImageChops.invert(image) if inverted else image
         if hole is not None:
             image.paste(255, mask=Image.fromarray(values == hole))
@@ -268,6 +275,23 @@ def wide(mode: str) -> int | None:
     (0, 1, 2, None)
     """
     return 0 if mode.startswith("I;16") else {"I": 1, "F": 2}.get(mode)
+
+
+def brightest(values: np.ndarray) -> float:
+    """What all but the brightest pixels of an image do not exceed; 0 where none is a number."""
+    finite = values[np.isfinite(values)]
+    return float(np.quantile(finite, BRIGHTEST)) if finite.size else 0.0
+
+
+def level_of(top: float, usual: float) -> float:
+    """The lowest of the levels that are taken for white that the brightest pixels reach.
+
+    >>> level_of(0.98, 1), level_of(256.5, 1), level_of(3000, 65535), level_of(0, 65535)
+    (1.0, 255.0, 4095.0, 65535.0)
+    """
+    if top <= 0:  # all is black
+        return float(usual)
+    return float(next((level for level in _LEVELS if top <= OVER * level), top))
 
 
 def is_inverted(image: Image.Image) -> bool:

@@ -17,17 +17,24 @@ from PIL import Image
 from PIL import __version__ as pillow
 
 from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, suffix
-from regraft.data.transforms import MOST_PIXELS, WHITE, White, no_warnings, wide
+from regraft.data.transforms import (
+    BRIGHTEST,
+    MOST_PIXELS,
+    OVER,
+    WHITE,
+    White,
+    brightest,
+    level_of,
+    no_warnings,
+    wide,
+)
 from regraft.environment import cores
 from regraft.facts import Facts
 
 Rule = Literal["auto"] | Annotated[float, Gt(0)]
-LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # that cameras and programs take for white
 KINDS = ("16 bits", "integers", "floats")  # in the order of `White`
 MOST = 256  # images that are looked at
-BRIGHTEST = 0.999  # of an image's pixels: hot pixels and reflections lie above
 RARE = 0.98  # of the images: one that is of another kind does not decide for all
-OVER = 1.1  # times white is reached where images were sharpened or resized
 # Tags of TIFF: BitsPerSample, MaxSampleValue, SMaxSampleValue.
 _BITS, _MAX, _SMAX = 258, 281, 341
 _EIGHT_BITS = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif"}
@@ -89,10 +96,7 @@ def _white(kind: int, ranges: Sequence[_Range]) -> tuple[float, str]:
     [said, *others] = {one.said for one in ranges}
     if said is not None and not others and top <= OVER * said:
         return said, "as their tags say"
-    if top <= 0:
-        return WHITE[kind], "all are black"
-    level = next((level for level in LEVELS if top <= OVER * level), top)
-    return float(level), f"they reach {top:.4g}"
+    return level_of(top, WHITE[kind]), f"they reach {top:.4g}"
 
 
 def _odd(seen: Sequence[_Range]) -> str:
@@ -138,7 +142,7 @@ def _range(path: Path) -> str:
     except Exception:  # decoders raise whatever they trip over
         return ""
     finite = values[np.isfinite(values)]
-    top = float(np.quantile(finite, BRIGHTEST)) if finite.size else 0.0
+    top = brightest(values)
     nan = int(np.isnan(values).sum())
     infinite = values.size - finite.size - nan
     counts = values.size, int((finite < 0).sum()), nan, infinite

@@ -149,6 +149,18 @@ def test_pixels_that_are_no_brightness_are_counted(tmp_path):
     assert not measured(paths[2:], "auto").odd
 
 
+@pytest.mark.parametrize("top", [1.0, 255.0, 4095.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint16])
+def test_an_image_without_a_set_is_one_of_its_own_and_a_pixel_decides_nothing(tmp_path, dtype, top):
+    values = noise(0, top).astype(dtype)
+    odd = values.copy()
+    odd[0, 0] = 1.02 * top + 1
+    same, other = put(tmp_path / "a", [values, odd])
+    means = [np.asarray(read_image(path)).mean() for path in (same, other)]
+    assert abs(means[0] - means[1]) < 1
+    assert means[0] > 100 or (top == 1 and dtype != np.float32)
+
+
 def test_what_cannot_be_read_is_not_asked(tmp_path):
     paths = put(tmp_path / "a", floats(3))
     paths[0].write_bytes(b"no image")
