@@ -5,18 +5,19 @@ ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
+BASE := $(VENV)/.needed
 STAMP := $(VENV)/.installed
 LOWEST := $(VENV)/lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-fast test-all golden mutants test-lowest fuzz lint format bench kills advice power profile sync clean clean-all
+.PHONY: help install quickstart test test-fast test-all golden mutants test-lowest fuzz lint format bench kills advice power profile lock audit sync clean clean-all
 
 help: ## List these verbs
 	@echo "regraft: how much of a pretrained network should I keep?"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP) ## Run the four strategies in the four quadrants, draw the answer
+quickstart: $(BASE) ## Run the four strategies in the four quadrants, draw the answer
 	@touch $(VENV)/.quickstart
 	@$(PY) train.py -m sweep=quadrants $(ARGS); status=$$?; \
 	picture=$$(find outputs -name quadrants.png -newer $(VENV)/.quickstart | sort | tail -n 1); \
@@ -26,7 +27,7 @@ quickstart: $(STAMP) ## Run the four strategies in the four quadrants, draw the 
 # Each worker takes a row of neighbouring tests and, when it has none left, some of the other's.
 PYTEST = $(PY) -m pytest -n $(JOBS) --dist worksteal --durations=10 --durations-min=0.5
 
-install: $(STAMP) ## Make the environment, which the other verbs do by themselves
+install: $(STAMP) ## Make the environment with the developers' tools, which the other verbs do by themselves
 
 .PHONY: machine
 machine: $(STAMP)
@@ -52,8 +53,8 @@ TESTED_AT_FLOORS := $(addprefix tests/unit/,test_conf.py test_config.py test_pro
 	test_head.py test_optim.py test_backbone.py test_weights.py test_hub.py data/test_manifest.py)
 
 test-lowest: $(STAMP) ## A job and some tests on the lowest allowed dependencies
-	@$(PY) -m venv $(LOWEST) && $(LOWEST)/bin/python -m pip install --no-input -q "uv>=0.5"
-	@$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[parquet]" "pytest>=8.3" "hypothesis>=6.100"
+	@$(PY) -m venv --clear $(LOWEST)
+	@$(PY) -m uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[parquet]" "pytest>=8.3" "hypothesis>=6.100"
 	@rm -rf $(LOWEST)/outputs
 	@WANDB_MODE=offline $(LOWEST)/bin/python train.py -m strategy=feature_extraction,finetune \
 		logger=wandb data.per_class=20 trainer.max_epochs=2 hydra.sweep.dir=$(LOWEST)/outputs
@@ -88,7 +89,24 @@ advice: $(STAMP) ## What strategy=auto loses against the best strategy, at many 
 profile: $(STAMP) ## Show where the time of a head-only job goes
 	@GOMP_SPINCOUNT=20000 $(PY) benchmarks/one_job.py $(ARGS)
 
-sync: $(STAMP) ## Upload the W&B runs that were logged offline
+lock: $(STAMP) ## Renew the locks: the newest versions that go together, with their hashes
+	@$(LOCK) --upgrade --extra dev -o constraints.txt
+	@cp constraints.txt requirements.txt && $(LOCK) -o requirements.txt
+
+# On every Python and system that is supported. What the output holds already is kept, unless --upgrade.
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m uv pip compile -q pyproject.toml --group build --universal \
+	--python-version 3.11 --generate-hashes --no-annotate
+
+audit: $(STAMP) ## Look for known holes in the locked and in the lowest allowed versions
+	@$(AUDIT) --require-hashes -r constraints.txt || { $(NOT_AUDITED); }
+	@$(PY) -m uv pip compile -q pyproject.toml --all-extras --resolution lowest-direct --no-annotate -o $(VENV)/lowest.txt
+	@$(AUDIT) --no-deps -r $(VENV)/lowest.txt || { $(NOT_AUDITED); }
+
+# Strict, or what the service of advisories does not know would pass, and all does where it cannot be reached.
+AUDIT = $(PY) -m pip_audit --strict --disable-pip --progress-spinner off --desc off
+NOT_AUDITED = echo "make audit: there is a known hole above, or the service of advisories could not be asked" >&2; exit 1
+
+sync: $(BASE) ## Upload the W&B runs that were logged offline
 	@if [ -z "$$(find outputs -type d -path '*/wandb/offline-run-*' -prune -print)" ]; then \
 		echo "Nothing to upload: no offline run in outputs/."; \
 	else \
@@ -103,23 +121,32 @@ clean: ## Remove caches and builds; keep outputs/ and .venv
 clean-all: clean ## The same and .venv; keep outputs/
 	@rm -rf $(VENV)
 
-# The environment. The stamp is newer than what it was made from, so a second call costs nothing.
+# The environment: what the program needs, and all. A stamp is newer than what it was made from, so a second
+# call costs nothing. Every verb but quickstart and sync wants all.
 SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-$(STAMP): pyproject.toml constraints.txt
-	@if ! $(PY) -c 'import pip; $(SUPPORTED)' 2>/dev/null; then \
-		found=; \
-		for python in $(PYTHON) python3.13 python3.12 python3.11; do \
-			if $$python -c '$(SUPPORTED)' 2>/dev/null; then found=$$python; break; fi; \
-		done; \
-		if [ -z "$$found" ]; then \
-			echo "regraft needs Python 3.11, 3.12 or 3.13 with its venv module: install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
-			exit 1; \
-		fi; \
-		echo "Making $(VENV) with $$($$found --version) ..."; \
-		rm -rf $(VENV) && $$found -m venv $(VENV) || exit 1; \
-	fi
-	@echo "Installing what regraft needs into $(VENV) (about 3 GB to fetch the first time, a few minutes) ..."
-	@$(PY) -m pip install --disable-pip-version-check --no-input -e ".[dev]" -c constraints.txt
+$(BASE): pyproject.toml requirements.txt install.py
+	@$(NEW_VENV)
+	@$(PY) install.py requirements.txt
 	@touch $@
-	@echo "Installed."
+
+$(STAMP): pyproject.toml constraints.txt install.py
+	@$(NEW_VENV)
+	@$(PY) install.py constraints.txt
+	@touch $(BASE) $@
+
+# Unless there is one of a Python that is supported.
+define NEW_VENV
+if ! $(PY) -c 'import pip; $(SUPPORTED)' 2>/dev/null; then \
+	found=; \
+	for python in $(PYTHON) python3.13 python3.12 python3.11; do \
+		if $$python -c '$(SUPPORTED)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "regraft needs Python 3.11, 3.12 or 3.13 with its venv module: install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version) ..."; \
+	rm -rf $(VENV) && $$found -m venv $(VENV) || exit 1; \
+fi
+endef
