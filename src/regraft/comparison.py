@@ -134,11 +134,9 @@ class Sweep:
         jobs = f"{len(self.jobs)} {'job' if len(self.jobs) == 1 else 'jobs'}"
         folds = f"; folds: {', '.join(map(str, self.folds))}" if self.folds else ""
         tried = sum(job.trial for job in self.jobs)
-        trials = (
-            f" {tried} are trials (trainer.fast_dev_run): no numbers to go by." if tried else ""
-        )
-        told = f"{jobs}, {len(self.failed)} failed{never}; swept: {keys}; seeds: {seeds}{folds}."
-        return told + trials
+        trials = f", {tried} of trainer.fast_dev_run whose numbers say nothing" if tried else ""
+        what = f"swept: {keys}; seeds: {seeds}{folds}"
+        return f"{jobs}, {len(self.failed)} failed{never}{trials}; {what}."
 
     @property
     def textbook(self) -> str:
