@@ -1,9 +1,13 @@
 """What is built is complete: the sdist makes the wheel, and what is in the wheel runs."""
 
+import re
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 from wheels import built, run
 
 NOT_PACKAGED = {"__pycache__", ".DS_Store"}
@@ -61,3 +65,20 @@ def test_the_wheel_is_whole_and_its_command_composes_from_any_folder(
         assert Path(module).is_relative_to(tmp_path / "content")
     assert "\nstrategy:" in f"\n{shown}"
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+@pytest.mark.parametrize(
+    ("verb", "lock"),
+    [
+        ("quickstart", "requirements.txt"),
+        ("test-fast", "constraints.txt"),
+        ("lint", "constraints.txt"),
+        ("install", "constraints.txt"),
+    ],
+)
+def test_a_verb_installs_what_it_needs_and_no_more(verb, lock, repository, tmp_path):
+    for name in ("Makefile", "install.py", "pyproject.toml", "requirements.txt", "constraints.txt"):
+        shutil.copy(repository / name, tmp_path)
+    done = subprocess.run(["make", "-n", verb], cwd=tmp_path, capture_output=True, text=True)
+    assert re.findall(r"install\.py (\S+)", done.stdout) == [lock], done.stderr
