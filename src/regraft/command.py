@@ -41,11 +41,11 @@ def overrides_first(words: list[str]) -> list[str]:
 
 
 def _flag(flag: str, words: list[str]) -> tuple[str, str]:
-    """A flag and its value, which may be the next word: --lr=0.1, --lr 0.1; of --amp it is true."""
+    """A flag and its value, which may be the next word: --lr=0.1, --lr 0.1; of --amp there is none."""
     name, separator, value = flag.partition("=")
     after = words[words.index(flag) + 1 :] if flag in words else []
     if not separator:
-        value = after[0] if after and not re.search(r"^-\D|=", after[0]) else "true"
+        value = after[0] if after and not re.search(r"^-\D|=", after[0]) else ""
     return name, value
 
 

@@ -313,7 +313,7 @@ def as_setting(flag: str, value: str) -> str:
     """The setting that somebody means who types a flag as in other programs, as an error's end."""
     key = flag.lstrip("-").replace("-", "_")
     if key in _owners([]):
-        return f"; did you mean '{key}={value}'?"
+        return f"; did you mean '{key}={value or '<value>'}'?"
     return _nearest(key, [], f"{key}={value}")
 
 

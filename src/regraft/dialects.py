@@ -71,7 +71,7 @@ def data(value: str) -> str | None:
     """
     if value.endswith(TABLES):
         return f"data=manifest data.path={value}"
-    if re.search(r"[/\\~]|^\.", value) or Path(value).is_dir():
+    if re.search(r"[/\\~]|^\.", value) or (value and Path(value).is_dir()):
         return f"data=image_folder data.root={value}"
     return None
 

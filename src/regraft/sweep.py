@@ -24,7 +24,6 @@ from regraft.beside import in_our_processes, is_search, kind, sweep_folder, thre
 from regraft.earlier import RESULT, result_of
 from regraft.errors import RegraftError
 from regraft.interrupt import pass_on
-from regraft.jobs import is_job
 from regraft.lock import held, is_held
 from regraft.masking import in_text, masked
 from regraft.paths import SWEEP, write_whole
@@ -226,6 +225,8 @@ def find_by_number(hydra: Any) -> None:
 
 def has_begun(folder: Path) -> bool:
     """Whether a job has, wherever Hydra puts its own files (hydra.output_subdir)."""
+    from regraft.jobs import is_job  # numpy and SciPy, which `--help` can do without
+
     return any(is_job(path) for path in folder.glob("[0-9]*/"))
 
 

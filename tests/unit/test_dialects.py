@@ -71,6 +71,8 @@ def test_flags_are_settings_without_dashes():
         "--strategy=finetune": "strategy=finetune",
         "--freeze.stages 2 seed=1": "freeze.stages=2",
         "--fast_dev_run": "debug=fast",
+        "seed=0 --epochs": "trainer.max_epochs=<value>",
+        "--compile": "compile=<value>",
         "--amp --epochs 3": "trainer=mixed",
         "-b 32": "loader.batch_size=32",
     }.items():
@@ -135,5 +137,6 @@ def test_a_key_of_ours_with_several_values_is_not_another_tools(train):
 def test_a_folder_here_is_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert dialects.data("pets") is None
+    assert dialects.data("") is None  # which is this folder, for a path
     (tmp_path / "pets").mkdir()
     assert dialects.data("pets") == "data=image_folder data.root=pets"
