@@ -2,6 +2,7 @@ import copy
 
 import families
 import pytest
+import timm
 import torch
 from timm.data import resolve_model_data_config
 from torch import nn
@@ -125,7 +126,12 @@ def test_a_position_embedding_that_kept_blocks_read_is_kept_with_them():
 SEVERAL = {"crossvit_tiny_240": 0, "coat_tiny": 0, "efficientvim_m1": 1}  # stages that can be cut
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+def known(names):
+    """Those that timm has: the lowest allowed one lacks some."""
+    return [name for name in names if timm.is_model(name)]
+
+
+@pytest.mark.parametrize("name", known(SEVERAL))
 def test_a_network_that_ends_in_several_tensors_has_a_plan_and_no_map(name):
     torch.manual_seed(0)
     backbone = Backbone(name=name)
@@ -142,7 +148,7 @@ def test_a_network_that_ends_in_several_tensors_has_a_plan_and_no_map(name):
     torch.testing.assert_close(found.suffix(found.prefix(batch)), backbone(batch))
 
 
-@pytest.mark.parametrize("name", ["coat_tiny", "efficientvim_m1"])
+@pytest.mark.parametrize("name", known(["coat_tiny", "efficientvim_m1"]))
 def test_a_network_that_cannot_do_without_its_last_stages_is_one_line(name):
     backbone = Backbone(name=name)
     with pytest.raises(RegraftError, match=f"^freeze: {name} cannot do without its last stages"):
