@@ -41,7 +41,7 @@ def overrides_first(words: list[str]) -> list[str]:
 
 
 def _flag(flag: str, words: list[str]) -> tuple[str, str]:
-    """A flag and its value, which may be the next word: --lr=0.1, --lr 0.1; of --amp there is none."""
+    """A flag and its value, which may be the next word (--lr 0.1), or there is none (--amp)."""
     name, separator, value = flag.partition("=")
     after = words[words.index(flag) + 1 :] if flag in words else []
     if not separator:
