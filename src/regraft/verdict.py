@@ -15,17 +15,19 @@ from regraft.tracking import Record
 log = logging.getLogger(__name__)
 Said = tuple[Tensor, Tensor]  # logits (N, num_classes) of a split's images, and labels (N,)
 Judged = tuple[Calibration, dict[str, Any], dict[str, float]]  # see `judged`
+AS_IT_IS = Calibration(1.0)
 _ROWS = 1024
 
 
-def metrics(split: str, said: Said, known: Calibration) -> dict[str, float]:
+def metrics(
+    split: str, logits: Tensor, labels: Tensor, known: Calibration = AS_IT_IS
+) -> dict[str, float]:
     """Top-1 accuracy, loss, macro F1, calibration error (15 bins; Guo et al. 2017) and balanced
     accuracy.
 
-    The loss is that of the logits as they are, as in training; the error is that of calibrated
-    probabilities.
+    Of logits (N, num_classes) and labels (N,). The loss is that of the logits as they are, as in
+    training; the error is that of calibrated probabilities.
     """
-    logits, labels = said
     predicted = logits.argmax(1)
     counted = by_class(labels.numpy(), predicted.numpy(), logits.shape[1])
     right = (predicted == labels).numpy()
@@ -63,7 +65,7 @@ def judged(precision: float | None, val: Said | None, test: Said | None) -> Judg
     told = calibration.report(found, arrays.get("val"), arrays.get("test"))
     measured: dict[str, float] = {}
     for split, said in there.items():
-        measured |= metrics(split, said, found)
+        measured |= metrics(split, *said, found)
     # In earlier runs `test/ece` was that of the network as it is: the first of these is the same.
     before, after = (round(calibration.error(told[name]), 6) for name in ("before", "after"))
     last = [*there][-1]

@@ -13,7 +13,7 @@ PLAIN = Calibration(1.0)
 
 
 def metrics(probabilities, labels, known=PLAIN):
-    return verdict.metrics("test", (probabilities.log(), labels), known)
+    return verdict.metrics("test", probabilities.log(), labels, known)
 
 
 def test_metrics_against_counting_by_hand():
@@ -29,7 +29,7 @@ def test_the_loss_of_an_image_that_is_surely_wrong_is_not_cut_off():
     """The probability of its class is 2e-9; of one of 1e-44 a float32 knows nothing any more."""
     for wrong in (20.0, 100.0):
         said = torch.tensor([[wrong, 0.0]]), torch.tensor([1])
-        assert verdict.metrics("val", said, PLAIN)["val/loss"] == pytest.approx(wrong, abs=1e-5)
+        assert verdict.metrics("val", *said)["val/loss"] == pytest.approx(wrong, abs=1e-5)
 
 
 def test_who_is_wholly_sure_shares_the_last_bin_with_who_nearly_is():
@@ -53,7 +53,7 @@ def test_macro_f1_is_that_of_torchmetrics(classes):
     rng = torch.Generator().manual_seed(0)
     said = torch.randn(80, classes, generator=rng), torch.randint(classes, (80,), generator=rng)
     theirs = multiclass_f1_score(*said, classes, average="macro")
-    found = verdict.metrics("test", said, PLAIN)
+    found = verdict.metrics("test", *said)
     assert found["test/macro_f1"] == pytest.approx(float(theirs), abs=1e-6)
 
 
@@ -64,7 +64,7 @@ def test_metrics_of_many_classes_take_little_beside_the_logits():
         labels = torch.arange(400) % 50
         logits[torch.arange(400), labels] = 1
         with at_most(2**30):  # the table of class by class that torchmetrics makes takes 3.2 GB
-            found = verdict.metrics("val", (logits, labels), PLAIN)
+            found = verdict.metrics("val", logits, labels)
     finally:
         torch.use_deterministic_algorithms(False)
     assert found["val/acc"] == found["val/macro_f1"] == 1
