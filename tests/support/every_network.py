@@ -42,7 +42,7 @@ class Impure(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.watching, self.seen = True, set[str]()
+        self.watching, self.trained, self.seen = True, 0, set[str]()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -51,7 +51,7 @@ class Impure(TorchDispatchMode):
         random = torch.Tag.nondeterministic_seeded in func.tags
         # Not without running statistics: so are weights standardised.
         learns = BATCH_NORM in name and args[3] is not None and any(a is True for a in args)
-        if self.watching and (random or learns):
+        if self.watching and not self.trained and (random or learns):
             self.seen.add(name)
         return func(*args, **(kwargs or {}))
 
@@ -131,14 +131,24 @@ def _impure(backbone: Backbone, frozen: range) -> set[str]:
 
 @contextmanager
 def _until(backbone: Backbone, stage: int, noted: Impure) -> Iterator[None]:
-    """Notes nothing any more once a module of this stage is called."""
+    """Notes nothing any more once a module of this stage is called, nor inside later stages."""
 
     def stop(*_: Any) -> None:
         noted.watching = False
 
-    paths = backbone.stages[stage].modules if stage < len(backbone.stages) else ()
-    modules = [backbone.net.get_submodule(path) for path in paths]
-    handles = [m.register_forward_pre_hook(stop) for top in modules for m in top.modules()]
+    def enter(*_: Any) -> None:
+        noted.trained += 1
+
+    def leave(*_: Any) -> None:
+        noted.trained -= 1
+
+    handles = []
+    for module, stages in backbone._stages_of:
+        if stages == {stage}:
+            handles.append(module.register_forward_pre_hook(stop))
+        elif len(stages) == 1 and min(stages) > stage:  # trained by right, where kept ones read it
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave))
     try:
         yield
     finally:
