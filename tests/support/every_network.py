@@ -169,7 +169,7 @@ def main() -> None:
     known = read()
     kinds = {row["kind"] for row in known.values() if row["cuts"]}
     with TABLE.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not known:
             writer.writeheader()
         names = timm.list_models()
