@@ -111,7 +111,7 @@ def test_a_position_embedding_that_kept_blocks_read_is_kept_with_them():
     backbone = Backbone(name="vit_small_patch16_dinov3", size=64)
     last = len(backbone.stages) - 1
     assert "rope.periods" in backbone.stages[last].tensors  # by timm's grouping
-    backbone.net.rope.rescale_coords = 2.0  # in training, anew at each call
+    backbone.net.rope.rescale_coords, backbone.net.rope.aug_active = 2.0, True  # in training
     backbone.freeze(range(last))
     backbone.train()
     seen = []
@@ -121,6 +121,9 @@ def test_a_position_embedding_that_kept_blocks_read_is_kept_with_them():
     backbone(batch)
 
     assert torch.equal(*seen)
+    backbone.net.rope.train()
+    backbone(batch)
+    assert not torch.equal(seen[0], seen[2])
 
 
 SEVERAL = {"crossvit_tiny_240": 0, "coat_tiny": 0, "efficientvim_m1": 1}  # stages that can be cut
