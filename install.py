@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LEAN = "requirements.txt"
 ALL = "constraints.txt"
-PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q"]
+PIP = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 TORCH = ("torch", "torchvision")
 OF_CUDA = re.compile(r"nvidia-|cuda-|triton$")
 GB = {LEAN: 1.5, ALL: 2.1, "CUDA": 4.8}  # on the disk
@@ -43,7 +43,7 @@ def main(lock: str) -> None:
         "half of it to fetch, if nothing is there yet; some minutes …"
     )
     install(wanted)
-    run([*PIP, "--no-deps", "--no-build-isolation", "-e", str(HERE)])
+    run([*PIP, "-q", "--no-deps", "--no-build-isolation", "-e", str(HERE)])
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     say(f"Installed in {minutes} min {seconds} s.")
 
