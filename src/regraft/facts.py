@@ -98,7 +98,7 @@ def _file(folder: Path, path: Path) -> File | None:
     """The file as it is now; None for one that is not there, or of which nothing can be kept."""
     try:
         seen = identity(path.stat())
-    except OSError:
+    except (OSError, ValueError):  # or no file can have this name
         return None
     # With its path: some network drives number their files anew whenever they are mounted.
     return (os.fsencode(folder / path), seen) if seen else None

@@ -250,17 +250,19 @@ def _missing(names: list[str], found: Iterable[str]) -> list[str]:
 
 
 def _refuse_alike(names: list[str], inside: dict[str, Path], base: Path) -> None:
-    """Raises RegraftError for two folders that look like two splits of the same classes."""
+    """Raises RegraftError for two folders that look like splits of the same classes, or like
+    halves of one class."""
     looks = {name: named for name in names if (named := splits.named(name)) is not None}
     for (one, first), (other, second) in combinations(looks.items(), 2):
-        both = {first.split: one, second.split: other}
-        halves = first.rest == second.rest != () and "train" in both
-        if len(both) > 1 and (
-            halves or _class_names(inside, [one]) & _class_names(inside, [other])
-        ):
+        meant = dict.fromkeys((first.split, second.split))
+        halves = len(meant) > 1 and "train" in meant and first.rest == second.rest != ()
+        if halves or _class_names(inside, [one]) & _class_names(inside, [other]):
+            folders = " and ".join(f"'{split}'" for split in meant)
+            way_out = f"call the folders {folders}, with a folder per class in each"
+            if len(meant) == 1:
+                way_out = f"bring their class folders together in one folder {folders}"
             raise RegraftError(
-                f"{base}: '{one}' and '{other}' look like splits; if they are, call the folders "
-                f"'{first.split}' and '{second.split}', with a folder per class in each; if they "
+                f"{base}: '{one}' and '{other}' look like splits; if they are, {way_out}; if they "
                 "are classes, give them other names"
             )
 

@@ -29,7 +29,7 @@ from regraft.data.sources import (
     joined,
     said,
 )
-from regraft.data.table import Columns, Row, as_posix, read, spelt_as_on_disk
+from regraft.data.table import Columns, Row, as_posix, is_file, read, spelt_as_on_disk
 from regraft.data.white import Rule
 from regraft.errors import RegraftError, did_you_mean
 
@@ -291,7 +291,7 @@ def _readable(found: dict[Path, Row], file: Path) -> tuple[dict[Path, Row], tupl
 
 def _refuse_absent(found: dict[Path, Row], base: Path, file: Path) -> None:
     """Raises RegraftError for images that are not there."""
-    absent = {path: row for path, row in found.items() if not path.is_file()}
+    absent = {path: row for path, row in found.items() if not is_file(path)}
     if absent:
         first, *others = absent.values()
         more = f", nor {'are' if len(others) > 1 else 'is'} {len(others):,} other"
@@ -307,7 +307,7 @@ def _refuse_absent(found: dict[Path, Row], base: Path, file: Path) -> None:
 def _where_they_are(row: Row, base: Path) -> str:
     """A hint if the image lies where a person may have begun to count."""
     for folder in (Path.cwd(), base.resolve().parent):
-        if spelt_as_on_disk(folder, row.path).is_file():
+        if is_file(spelt_as_on_disk(folder, row.path)):
             return f"they may begin in another folder: data.root={folder}; or "
     return ""
 

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -76,7 +77,12 @@ def spelt_as_on_disk(base: Path, name: str) -> Path:
     the table is from Windows and writes its paths with backslashes."""
     spellings = dict.fromkeys((name, name.replace("\\", "/")))
     paths = [base / form for name in spellings for form in _forms(name)]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return next(filter(is_file, paths), paths[0])
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is one; no file has a name that is too long, or holds a NUL."""
+    return os.path.isfile(path)  # noqa: PTH113, which raises OSError for such names
 
 
 def _forms(name: str) -> tuple[str, str, str]:
@@ -85,7 +91,7 @@ def _forms(name: str) -> tuple[str, str, str]:
 
 def as_posix(base: Path, name: str) -> str:
     """A path from `base` on with slashes, unless a file of this name with backslashes is there."""
-    return name if "\\" not in name or (base / name).is_file() else name.replace("\\", "/")
+    return name if "\\" not in name or is_file(base / name) else name.replace("\\", "/")
 
 
 def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:

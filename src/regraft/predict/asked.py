@@ -115,10 +115,7 @@ def _table(file: Path, path_column: str) -> Iterator[Asked]:
         if not name:
             yield Asked("", file.parent, "the path is empty")
             continue
-        try:
-            yield Asked(text(name), table.spelt_as_on_disk(file.parent, name))
-        except OSError as error:  # a name that is too long, say
-            yield Asked(text(name), file.parent, str(error.strerror))
+        yield Asked(text(name), table.spelt_as_on_disk(file.parent, name))
 
 
 def _listed(stream: BinaryIO) -> Iterator[Asked]:

@@ -506,6 +506,13 @@ def test_folders_that_look_like_splits_of_the_same_classes_are_a_question(root):
     assert "'test' and 'train', with a folder per class in each" in message
 
 
+def test_two_parts_of_one_split_are_a_question_and_no_classes(root):
+    put_splits(root, {"train_a": 3, "train_b": 3})
+    message = one_line(root)
+    assert "'train_a' and 'train_b' look like splits; if they are, bring" in message
+    assert "together in one folder 'train'; if they are classes, give" in message
+
+
 def test_a_folder_that_looks_like_the_missing_split_is_a_question(root):
     put_splits(root, {"train": 5, "pets_test": 2})
     assert "'train' and 'pets_test' look like splits" in one_line(root)

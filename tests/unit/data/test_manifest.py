@@ -437,6 +437,18 @@ def test_the_encoding_is_a_question_with_the_row_and_can_be_given(table, tmp_pat
     )
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0b.png"])
+def test_a_path_that_no_file_can_have_is_one_that_leads_nowhere(table, name):
+    path = table(TWENTY)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{name},cat\n")
+    assert "row 21: " in (message := one_line(path))
+    assert "1 of 21 paths lead nowhere" in message
+    source = load(path, on_error="skip")
+    assert [one.name for one in source.skipped] == [name]
+    assert sum(map(len, splits(source).values())) == 20
+
+
 def test_paths_that_lead_nowhere_are_counted_and_the_folder_is_named(table, tmp_path, monkeypatch):
     path = table(TWENTY)
     moved = tmp_path / "lists" / "birds.csv"
