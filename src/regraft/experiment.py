@@ -141,7 +141,7 @@ def attempt(record: tracking.Record, logger: Any, console: Console, cfg: DictCon
     cfg = with_enough_steps(cfg, images.sizes["train"])
     trainer = make_trainer(cfg, logger, watching)
     devices.refuse_what_cannot_be_shared(trainer, plan, images)
-    limits.refuse_empty(trainer, images)
+    limits.refuse_empty(trainer, images, searching=record.job.searching)
     collect.refuse_without_val(strategy, images)
     record.add(machine=tracking.machine(trainer.strategy.root_device))
 

@@ -76,6 +76,13 @@ class Job:
         return CALLED[self.judged_by]
 
     @property
+    def judged(self) -> dict[str, Any]:
+        """The metrics of the split that judges it, by their names without the split."""
+        split = f"{self.judged_by}/"
+        own = (key for key in self.metrics if key.startswith(split))
+        return {key.removeprefix(split): self.metrics[key] for key in own}
+
+    @property
     def judged_on(self) -> int | None:
         """How many images `acc` is about; None if that is not known."""
         images = self.data.get(self.judged_by)

@@ -9,12 +9,18 @@ from regraft.data.images import Images, NeverAlone
 from regraft.errors import RegraftError
 
 
-def refuse_empty(trainer: Any, images: Images) -> None:
-    """Raises RegraftError for limits that leave no batch and times that leave no step.
+def refuse_empty(trainer: Any, images: Images, *, searching: bool) -> None:
+    """Raises RegraftError for limits that leave no batch and times that leave no step, and for a
+    search without validation images.
 
     Lightning would say so in the middle of a job, or train nothing at all.
     """
     sizes, size = images.sizes, images.batch_size
+    if searching and not sizes["val"]:
+        raise RegraftError(
+            "hydra/sweeper=optuna chooses by the validation images, and there are none; set "
+            "data.val_fraction=0.15"
+        )
     if not sizes["val"] and any(isinstance(one, EarlyStopping) for one in trainer.callbacks):
         raise RegraftError(
             "callbacks=early_stopping watches the validation, and there are no validation images; "

@@ -9,6 +9,7 @@ from scipy import optimize, stats
 from regraft.statistics import LEVEL, Doubt
 
 WANTED = 0.8  # of sweeps in which a lead is to be found
+_NONE = 1e-24  # variance of seeds that all agree
 _QUANTILES = (np.arange(60) + 0.5) / 60
 
 
@@ -48,6 +49,6 @@ def needed(seeds: float, images: float, freedom: float) -> np.ndarray:
     level = (1 + LEVEL) / 2
     if math.isinf(freedom):
         return np.array([stats.norm.ppf(level) * math.sqrt(images)])
-    seen = seeds * stats.chi2.ppf(_QUANTILES, freedom) / freedom
+    seen = max(seeds, _NONE) * stats.chi2.ppf(_QUANTILES, freedom) / freedom
     both = stats.t.ppf(level, freedom * ((seen + images) / seen) ** 2) * np.sqrt(seen + images)
     return np.maximum(stats.t.ppf(level, freedom) * np.sqrt(seen), both)

@@ -1,5 +1,6 @@
 """Runs without a test, which val judges, and without a val: the whole job, table and page."""
 
+import re
 import shutil
 
 import pytest
@@ -64,6 +65,9 @@ def test_the_table_and_the_page_of_a_sweep_say_which_images_judged(finished_run,
     assert "validation acc</th>" in page
     assert "</strong> validation accuracy" in page
     assert "Confusion matrix of the validation images" in page
+    heads = re.findall(r'data-key="([^"]*)"', page)
+    wanted = ["val/acc", "interval", "macro_f1", "loss", "ece", "ece_uncalibrated"]
+    assert heads[heads.index("val/acc") :][: len(wanted)] == wanted
 
 
 @pytest.mark.parametrize(
@@ -80,3 +84,13 @@ def test_what_needs_a_val_refuses_to_go_without(train, words, message):
     done = train(*filled, *words, "data.val_fraction=0", "hydra.run.dir=run")
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_a_search_refuses_to_go_without_a_val(train):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    filled = [word.replace("{stripes}", f"{stripes()}") for word in HALF]
+    space = ["hydra/sweeper=optuna", "sweep=search", "hydra.sweeper.n_trials=1"]
+    done = train("-m", *space, *filled, "data.val_fraction=0", "hydra.sweep.dir=sweep")
+    assert done.returncode == 1
+    assert "optuna chooses by the validation images, and there are none; set" in done.stderr
+    assert "Traceback" not in done.stderr

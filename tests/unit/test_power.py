@@ -33,6 +33,7 @@ def drawn(lead, doubt, rivals, sweeps=3000):
         (Doubt(2e-4, 2, 0.0), 1),
         (Doubt(1e-5, 18, 2e-4), 6),
         (Doubt(0.0, math.inf, 1e-4), 3),
+        (Doubt(0.0, 2, 1e-4), 2),  # all seeds agree
     ],
 )
 def test_a_lead_is_found_as_often_as_the_test_finds_it(doubt, rivals):
