@@ -58,7 +58,8 @@ class Backbone(nn.Module):
         self.net: Any = create(name, size)
         self._corrupts = corrupts_memory(self.net)
         if not self._corrupts:
-            self.net.to(memory_format=torch.channels_last)
+            # Not net.to(...), which fails where a network has a convolution over three dimensions.
+            nn.utils.convert_conv2d_weight_memory_format(self.net, torch.channels_last)
         self.input = input_config(self.net, size)
         self.stages = _stages(self.net)
         self.images_forwarded = 0

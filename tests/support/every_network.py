@@ -57,7 +57,7 @@ class Impure(TorchDispatchMode):
 
 
 def row(name: str, kinds: set[str]) -> dict[str, Any]:
-    """What becomes of the network: it "works", or is "refused" and why.
+    """What becomes of the network: it "works", or is "refused" and why; else it is a fault of ours.
 
     It also works if it has no map, or can be cut at fewer places than it has stages. It is cut if
     its kind is none of `kinds`, which then has it.
@@ -177,7 +177,11 @@ def main() -> None:
             one for first in range(7) for one in names[first::7]
         ):  # soon some of each kind
             if name not in known:
-                writer.writerow(row(name, kinds))
+                try:
+                    found = row(name, kinds)
+                except Exception as error:
+                    found = {"name": name, "outcome": "fault", "why": repr(error)}
+                writer.writerow(found)
                 file.flush()
 
 

@@ -202,6 +202,13 @@ def test_all_others_have_their_channels_last(backbone):
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
+def test_a_network_may_have_a_convolution_over_three_dimensions():
+    with torch.device("meta"):
+        backbone = Backbone(name="lambda_resnet26t")
+    assert any(isinstance(module, nn.Conv3d) for module in backbone.net.modules())
+    assert len(backbone.stages) > 2
+
+
 def test_a_frozen_vit_has_no_stochastic_depth():
     torch.manual_seed(0)
     backbone = Backbone(name="test_vit", size=64)
