@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -256,34 +256,37 @@ def guard(main: Callable[[], Any]) -> None:
     warnings.filterwarnings("error", "provider=hydra.searchpath")  # Hydra only warns of no folder
     warnings.filterwarnings("error", complaints.OF_OUR_CALLBACK)  # nor of what it has refused
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors over instead of printing them
-    code = 0
+    codes = [_code_of(lambda: _begin(main, own)), int(bool(_failed))]
+    begun = filter(sweep.has_begun, sweep.started)  # where no job has, it was said why
+    codes += [_code_of(partial(sweep.end, folder)) for folder in begun]
+    sys.exit(next(filter(None, codes), 0))
+
+
+def _begin(main: Callable[[], Any], own: list[str]) -> None:
+    """Hand the words of the command line to a Hydra main function, in the order that it takes."""
+    sys.argv[1:] = overrides_first(trust.from_words([*sys.argv[1:], *own]))
+    hydra_loader.install()
+    finalists.register()
+    # Hydra appends the same folder once more, which is asked last and so never.
+    searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
     try:
-        sys.argv[1:] = overrides_first(trust.from_words([*sys.argv[1:], *own]))
-        hydra_loader.install()
-        finalists.register()
-        # Hydra appends the same folder once more, which is asked last and so never.
-        searchpath.use(get_args_parser().parse_args(sys.argv[1:]).config_dir)
         main()
+    finally:
+        _worker.close()
+
+
+def _code_of(step: Callable[[], int | None]) -> int:
+    """The exit code of a step, of which an error has been told."""
+    try:
+        return step() or 0
     except KeyboardInterrupt as stop:
         print(complaints.explain(stop), file=sys.stderr)
-        code = 130
+        return 130
     except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
+        return stop.code if isinstance(stop.code, int) else 1
     except Exception as error:
         _tell(faults.of_output(complaints.behind(error), None))
-        code = 1
-    _worker.close()
-    code = code or int(bool(_failed))
-    for folder in sweep.started:
-        if not sweep.has_begun(folder):
-            continue  # no job began, and why has been said
-        try:
-            failed = sweep.end(folder)
-            code = code or failed
-        except Exception as error:
-            _tell(error)
-            code = code or 1
-    sys.exit(code)
+        return 1
 
 
 def _tell(error: BaseException) -> None:

@@ -1,9 +1,11 @@
 """A process for work that may end it: a fault in machine code, or the system for want of memory."""
 
+import atexit
 import os
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
@@ -35,7 +37,7 @@ class Worker:
         """What `task(*arguments)` returns over there, where signals go meanwhile.
 
         Raises the KeyboardInterrupt of the task, and one of its own for a signal that came too late
-        for the task; ProcessDiedError if the process ended.
+        for the task, or ended the process; ProcessDiedError if that ended by itself.
         """
         came: list[int] = []
 
@@ -44,8 +46,13 @@ class Worker:
             if self.pid:
                 os.kill(self.pid, number)
 
-        with handled_by(pass_on):
-            answer = self._asked(task, arguments)
+        try:
+            with handled_by(pass_on):
+                answer = self._asked(task, arguments)
+        except ProcessDiedError as death:
+            if came:
+                raise KeyboardInterrupt from death
+            raise
         if isinstance(answer, KeyboardInterrupt):
             raise answer
         if came:
@@ -56,9 +63,11 @@ class Worker:
         """End the process, if there is one; its exit code."""
         if self._connection is None or self.pid is None:
             return 0
+        with suppress(OSError):  # it has ended already
+            self._connection.send(None)
         self._connection.close()
-        _, status = os.waitpid(self.pid, 0)
-        self._connection = self.pid = None
+        pid, self.pid, self._connection = self.pid, None, None  # no signal to who is no more
+        _, status = os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(status)
 
     def _asked(self, *task: Any) -> Any:
@@ -91,26 +100,39 @@ def is_possible() -> bool:
 
 
 def _serve(connection: Connection) -> None:
-    """Do what is asked for until nobody is there to ask; never returns."""
+    """Do what is asked for until there is no more; never returns."""
+    code = 1
     try:
+        _forget_exits()
         tasks: SimpleQueue[Any] = SimpleQueue()
         threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
         with handled_by(lambda *_: None):  # between the tasks they mean the other process
-            while True:
-                connection.send(_answer(*tasks.get()))
+            while task := tasks.get():
+                connection.send(_answer(*task))
+            atexit._run_exitfuncs()  # which os._exit would not: folders of temporary files
+        code = 0
     except BaseException:
         traceback.print_exc()
     finally:
         _flush()
-        os._exit(1)
+        os._exit(code)
+
+
+def _forget_exits() -> None:
+    """Leave to the other process what it is to do at its end."""
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
 
 
 def _receive(connection: Connection, tasks: SimpleQueue[Any]) -> None:
-    """Hand tasks over; end the process at once, busy or not, when nobody is left to send them."""
+    """Hand tasks over, the last of which is None; end the process at once, busy or not, when nobody
+    is left to send them."""
     try:
-        while True:
-            tasks.put(connection.recv())
-    finally:
+        while task := connection.recv():
+            tasks.put(task)
+        tasks.put(None)
+    except BaseException:
         os._exit(1)
 
 

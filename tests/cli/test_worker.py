@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs have no process of their own")
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, tempfile
 from regraft.worker import ProcessDiedError, Worker, is_possible
 
 def remember(number):
@@ -36,7 +36,11 @@ def take_no_heed(number):
     os.kill(os.getppid(), number)
     os.read(end, 1)
 
-worker, seen = Worker(), []
+def make_folder():
+    folders.append(tempfile.TemporaryDirectory())
+    return folders[-1].name
+
+worker, seen, folders = Worker(), [], []
 """
 
 
@@ -68,7 +72,7 @@ def test_one_process_does_all_tasks_and_keeps_what_it_has_loaded(said):
         print(worker.run(remember, 1), worker.run(remember, 2), seen)
         print(worker.close(), worker.close())
         """)
-    assert lines == ["True", "in between", "[1] [1, 2] []", "1 0"]
+    assert lines == ["True", "in between", "[1] [1, 2] []", "0 0"]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,32 @@ def test_a_signal_stops_the_task_once_and_both_processes_live_on(task, name, sai
         print(worker.run(remember, 1))
         """)
     assert lines == ["stopped", "[1]"]
+
+
+def test_after_a_signal_that_ends_it_there_is_no_next_task(said):
+    lines = said("""
+        def give_up(number):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getppid(), number)
+            signal.pause()
+
+        try:
+            worker.run(give_up, signal.SIGTERM)
+        except KeyboardInterrupt:
+            print("stopped")
+        """)
+    assert lines == ["stopped"]
+
+
+def test_at_its_end_it_removes_its_temporary_files_and_leaves_those_of_the_other(said):
+    lines = said("""
+        own = make_folder()
+        other = worker.run(make_folder)
+        print(os.path.exists(own), os.path.exists(other))
+        worker.close()
+        print(os.path.exists(own), os.path.exists(other))
+        """)
+    assert lines == ["True True", "True False"]
 
 
 def test_it_ends_with_the_process_that_has_started_it(said):

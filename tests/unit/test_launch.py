@@ -101,6 +101,38 @@ def test_what_is_sent_to_another_process_is_plain_and_means_the_same(tmp_path):
     assert sent.seed == 3
 
 
+def test_ctrl_c_in_the_report_of_a_sweep_is_one_line(tmp_path, monkeypatch, capsys):
+    def end(folder):
+        ended.append(folder)
+        raise KeyboardInterrupt
+
+    ended = []
+    monkeypatch.setattr(launch.sys, "argv", ["regraft train"])
+    monkeypatch.setattr(launch.terminal, "prepare", lambda: None)
+    monkeypatch.setattr(launch.sweep, "started", [tmp_path])
+    monkeypatch.setattr(launch.sweep, "has_begun", lambda folder: True)
+    monkeypatch.setattr(launch.sweep, "end", end)
+    with pytest.raises(SystemExit) as stop:
+        launch.guard(lambda: None)
+    assert (stop.value.code, ended) == (130, [tmp_path])
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_sweep_has_its_report_whatever_came_of_its_jobs(tmp_path, monkeypatch, capsys):
+    def fail():
+        raise OSError("no jobs")
+
+    ended = []
+    monkeypatch.setattr(launch.sys, "argv", ["regraft train"])
+    monkeypatch.setattr(launch.terminal, "prepare", lambda: None)
+    monkeypatch.setattr(launch.sweep, "started", [tmp_path])
+    monkeypatch.setattr(launch.sweep, "has_begun", lambda folder: True)
+    monkeypatch.setattr(launch.sweep, "end", ended.append)
+    with pytest.raises(SystemExit) as stop:
+        launch.guard(fail)
+    assert (stop.value.code, ended) == (1, [tmp_path])
+
+
 def test_a_warning_is_a_line_without_its_file(caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
