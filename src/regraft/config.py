@@ -34,7 +34,7 @@ GROUPS = (
     "scheduler",
     "trainer",
 )
-NODES = ("callbacks", "calibration", "loader", "logger")  # and what each has besides
+NODES = ("callbacks", "calibration", "figures", "loader", "logger")  # and what each has besides
 # What the keys hold that belong to no target.
 PLAIN: dict[str, Any] = {
     "seed": int,
@@ -79,7 +79,7 @@ TOLD = (
     *("enable_progress_bar", "logger", "plugins", "use_distributed_sampler"),
 )
 # And the nodes that are read besides, or may be.
-READ = (*GROUPS, *NODES, *PLAIN, "strategy", "quadrant", "pretrain", "figures")
+READ = (*GROUPS, *NODES, *PLAIN, "strategy", "quadrant", "pretrain")
 OVERLAYS = ("preset", "sweep", "debug")  # groups whose files set other groups' keys
 OURS = {  # pydantic's words
     "a valid integer": "an integer",
@@ -122,6 +122,8 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
     for name in NODES:
         if name not in cfg:
             yield RegraftError(_no_option(name), key=name)
+        elif name != "logger" and not isinstance(cfg.get(name), DictConfig):
+            yield RegraftError(f"{name}={plain[name]}: must be settings, {{key: value}}", key=name)
     for group in GROUPS:
         if not isinstance(node := cfg.get(group), DictConfig) or "_target_" not in node:
             yield RegraftError(_no_option(group), key=group)
@@ -270,6 +272,12 @@ def _check_node(key: str, node: dict[str, Any]) -> Iterator[RegraftError]:
     hints = trust.hints(function) | (TRAINER if key == "trainer" else {})
     if target.endswith(".ModelCheckpoint"):
         hints |= CHECKPOINT
+    if key == "logger" and target.endswith(".WandbLogger"):
+        yield RegraftError(
+            f"{key}._target_={target}: would put all jobs of a sweep into one W&B run that nobody "
+            "ends; use logger=wandb, of which each job has its own",
+            key=f"{key}._target_",
+        )
     for name, value in given.items():
         if name in choices:
             yield from _check_type(f"{key}.{name}", value, hints.get(name, Any))

@@ -85,6 +85,17 @@ def hydras_words_of(hydra: Any) -> list[str]:
     return as_typed(hydra.overrides.hydra)
 
 
+def config_dir_of(hydra: Any) -> str | None:
+    """The folder that was given with --config-dir."""
+    sources = hydra.runtime.get("config_sources") or ()
+    return next((str(s.path) for s in sources if s.provider == "command-line"), None)
+
+
+def told_hydra(hydra: Any) -> dict[str, Any]:
+    """What a command line has told Hydra itself, for who goes on with a run."""
+    return {"overrides": hydras_words_of(hydra), "config_dir": config_dir_of(hydra)}
+
+
 def as_typed(words: Any) -> list[str]:
     """A config's list of words; to iterate it would resolve each ${…}."""
     typed: Any = OmegaConf.to_container(words, resolve=False)

@@ -21,7 +21,7 @@ from regraft.hydra_loader import refuse_word
 from regraft.lock import held
 from regraft.masking import MASK
 from regraft.paths import SWEEP, conf_folder, shown
-from regraft.provenance import as_typed, hydras_words_of, words_of
+from regraft.provenance import config_dir_of, hydras_words_of, told_hydra, words_of
 
 
 def resume(folder: Path) -> None:
@@ -58,9 +58,10 @@ def _go_on_with_run(folder: Path) -> None:
     words: Any = result.get("overrides")
     if words is None or MASK in str(words):
         words = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
-    words = [*_of_hydra(folder / ".hydra" / "hydra.yaml"), *words]
+    own = _told_hydra(folder, result)
+    words = [*own["overrides"], *words]
     sys.argv[1:] = [*_lasting(words), "resume=auto", f"hydra.run.dir={_quoted(folder)}"]
-    if found := _config_dir(folder / ".hydra" / "hydra.yaml"):
+    if found := own["config_dir"]:
         sys.argv += ["--config-dir", found]
         searchpath.use(found)
     launch.run_jobs()
@@ -132,7 +133,9 @@ def _plan(folder: Path) -> dict[str, Any]:
 def _launcher(folder: Path, words: list[str], jobs: int) -> tuple[Any, int | None]:
     """What launches the sweep's jobs, as Hydra's own sweeper would get it; and how many at most
     at once."""
-    searchpath.use(_config_dir(folder / "multirun.yaml"))
+    stored = folder / "multirun.yaml"
+    told: Any = OmegaConf.load(stored) if stored.exists() else None
+    searchpath.use(told and config_dir_of(told.hydra))
     GlobalHydra.instance().clear()
     initialize_config_dir(str(conf_folder()), job_name="train", version_base="1.3")
     hydra: Any = GlobalHydra.instance().hydra
@@ -162,25 +165,20 @@ def _ranges(numbers: list[int], most: int | None = None) -> Iterator[tuple[int, 
             yield part[0], part[-1]
 
 
-def _of_hydra(stored: Path) -> list[str]:
-    """The words for Hydra itself that a run was given, as Hydra wrote them down."""
+def _told_hydra(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """What a run has told Hydra itself; as Hydra wrote it down, where the result does not say."""
+    told, stored = result.get("hydra"), folder / ".hydra" / "hydra.yaml"
+    if isinstance(told, dict) and MASK not in str(told):
+        return told
     if not stored.exists():
-        return []
-    found: Any = OmegaConf.select(OmegaConf.load(stored), "hydra.overrides.hydra")
-    return [] if found is None else as_typed(found)
-
-
-def _config_dir(stored: Path) -> str | None:
-    """The folder that was given with --config-dir, as Hydra wrote it down."""
-    if not stored.exists():
-        return None
-    sources = OmegaConf.select(OmegaConf.load(stored), "hydra.runtime.config_sources") or []
-    return next((str(s.path) for s in sources if s.provider == "command-line"), None)
+        return {"overrides": [], "config_dir": None}
+    return told_hydra(OmegaConf.load(stored).hydra)
 
 
 def _lasting(words: Any) -> list[str]:
     """Words of a command line that hold again: what it was about, not where and how it began."""
-    moment = ("resume=", "hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
+    places = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.output_subdir=")
+    moment = ("resume=", "hydra.mode=", *places)
     kept = [str(word) for word in words if not str(word).startswith(moment)]
     for word in kept:
         refuse_word(word)

@@ -30,7 +30,7 @@ from regraft.lock import held
 from regraft.masking import masked
 from regraft.paths import group_of, shown, write_in_place, write_whole
 from regraft.precheck import refuse_contradictions
-from regraft.provenance import options_of, words_of
+from regraft.provenance import options_of, told_hydra, words_of
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Job:
     sweep: str | None  # name of the sweep it belongs to: date and time
     sources: dict[str, dict[str, str | None]] = field(default_factory=dict)  # that is not shipped
     whole: Path | None = None  # the folder that is gone on with: the sweep's, or the job's own
+    hydra: dict[str, Any] = field(default_factory=dict)  # what it was told itself
     searching: bool = False  # whether it is one of a search, whose jobs depend on each other
 
     @classmethod
@@ -60,6 +61,7 @@ class Job:
             folder=Path(hydra.runtime.output_dir),
             choices=options_of(hydra),
             overrides=tuple(w for w in words_of(hydra) if not w.startswith("resume=")),
+            hydra=told_hydra(hydra),
             sweep=group_of(Path(hydra.sweep.dir)) if sweeping else None,
             sources={found.config: found.as_dict() for found in searchpath.used(hydra)},
             whole=sweep_folder(hydra) if sweeping else None,
@@ -264,6 +266,7 @@ def blank_result(job: Job, cfg: DictConfig) -> dict[str, Any]:
         "id": None,
         "choices": job.choices,
         "overrides": list(job.overrides),
+        "hydra": job.hydra,
         "sources": job.sources,
         "seed": cfg.get("seed"),
         "strategy": {"name": job.choices.get("strategy"), "quadrant": None},

@@ -34,3 +34,20 @@ def test_a_run_whose_folder_is_named_by_a_key_goes_on(tmp_path, train, regraft):
     done = regraft("resume", "of_seed_0", **trusted)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "of_seed_0/result.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize("word", ["hydra.output_subdir=null", "hydra.output_subdir=settings/of"])
+def test_a_run_goes_on_with_its_teams_folder_wherever_hydra_puts_its_files(
+    tmp_path, train, regraft, word
+):
+    (tmp_path / "team" / "head").mkdir(parents=True)
+    head = "_target_: regraft.head.linear\ndropout: 0.0\n"
+    (tmp_path / "team" / "head" / "ours.yaml").write_text(head)
+    killer = f"{{_target_:killer.Killer,folder:'{tmp_path}',step:2,name:SIGINT}}"
+    words = [*map(filled, TINY), "head=ours", f"+callbacks.killer={killer}", "hydra.run.dir=run"]
+    trusted = {"REGRAFT_TRUST": "killer"}
+    stopped = train(*words, word, "--config-dir", "team", **trusted)
+    assert stopped.returncode == 130, stopped.stderr
+    done = regraft("resume", "run", **trusted)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/result.json").read_text())["resumed"] == 1

@@ -137,6 +137,16 @@ def test_jobs_whose_folders_have_other_names_are_gone_on_with(finished_run, trai
     assert (folder / "job_1" / "result.json").exists()
 
 
+def test_a_sweep_without_hydras_files_is_gone_on_with(finished_run, regraft, tmp_path):
+    words = ("-m", *TINY, "head=linear", "seed=0,1", "hydra.output_subdir=null")
+    folder = finished_run(*words).copy(tmp_path / "sweep")
+    (folder / "1" / "result.json").unlink()
+    (folder / "1" / "config.yaml").unlink()
+    again = regraft("resume", "sweep")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((folder / "1" / "result.json").read_text())["status"] == "finished"
+
+
 @pytest.mark.parametrize("name", ["same", "${seed}"])
 def test_a_folder_that_is_another_jobs_is_refused(train, tmp_path, name):
     done = train("-m", *TINY, "seed=1,0", f"hydra.sweep.subdir={name}", "hydra.sweep.dir=s")

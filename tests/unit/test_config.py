@@ -73,6 +73,22 @@ def test_a_group_without_an_option_is_named():
         config.check(cfg)
 
 
+@pytest.mark.parametrize("name", ["callbacks", "calibration", "figures", "loader"])
+@pytest.mark.parametrize("value", [None, "x", 3])
+def test_settings_are_not_replaced_by_a_value(name, value):
+    cfg = job()
+    cfg[name] = value
+    with pytest.raises(RegraftError, match=rf"^{name}={value}: must be settings"):
+        config.check(cfg)
+
+
+def test_lightnings_own_logger_to_wandb_which_never_ends_its_run_is_refused():
+    cfg = job()
+    cfg.logger = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
+    with pytest.raises(RegraftError, match=r"^logger\._target_=.*use logger=wandb"):
+        config.check(cfg)
+
+
 def test_what_belongs_to_no_target_is_checked_too():
     with pytest.raises(RegraftError, match=r"compile=defaul: must be one of default, reduce-over"):
         config.check(OmegaConf.merge(job(), {"compile": "defaul"}))
