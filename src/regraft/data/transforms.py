@@ -41,9 +41,10 @@ _CUT_OFF = re.compile(
     "(?i)truncated|end of file|decoder object|broken data stream|less than expected"
 )
 Pixels = TypeVar("Pixels", Image.Image, Tensor)
-# What is white where eight bits do not say so: of 16 bits, of wider integers, of floats.
-White = tuple[float, float, float]
-WHITE: White = (65535, 65535, 1)
+# What is white where eight bits do not say so: of 16 bits, of wider integers, of floats. None of a
+# kind that the set does not have: each such image is a set of its own.
+White = tuple[float | None, float | None, float | None]
+WHITE = (65535.0, 65535.0, 1.0)
 _LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # that cameras and programs take for white
 OVER = 1.1  # times white is reached where images were sharpened or resized
 BRIGHTEST = 0.999  # of an image's pixels: hot pixels and reflections lie above
@@ -85,7 +86,7 @@ class InputConfig:
             raise ValueError(f"input: std {self.std} is not a spread for each of three channels")
         if not 0 < self.crop_pct < math.inf:
             raise ValueError(f"input: crop_pct {self.crop_pct} is no share above 0")
-        if len(self.white) != 3 or not all(0 < n < math.inf for n in self.white):
+        if len(self.white) != 3 or not all(n is None or 0 < n < math.inf for n in self.white):
             raise ValueError(f"input: white {self.white} is not a number above 0 for each kind")
 
     def __str__(self) -> str:
@@ -257,7 +258,9 @@ def to_rgb(image: Image.Image, white: White | None = None) -> Image.Image:
     image = _upright(image)
     if (place := wide(image.mode)) is not None:
         values, hole = np.asarray(image), image.info.get("transparency")
-        top = level_of(brightest(values), WHITE[place]) if white is None else white[place]
+        top = white[place] if white else None
+        if top is None:
+            top = level_of(brightest(values), WHITE[place])
         image = Image.fromarray(_eight_bits(values, top))
         image = ImageChops.invert(image) if inverted else image
         if hole is not None:

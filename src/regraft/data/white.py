@@ -34,6 +34,7 @@ from regraft.facts import Facts
 Rule = Literal["auto"] | Annotated[float, Gt(0)]
 KINDS = ("16 bits", "integers", "floats")  # in the order of `White`
 MOST = 256  # images that are looked at
+UNSEEN: White = (WHITE[0], None, None)  # of kinds that a set does not have: of 16 bits it is known
 RARE = 0.98  # of the images: one that is of another kind does not decide for all
 # Tags of TIFF: BitsPerSample, MaxSampleValue, SMaxSampleValue.
 _BITS, _MAX, _SMAX = 258, 281, 341
@@ -47,7 +48,7 @@ _known = Facts[str](f"range of numbers below {BRIGHTEST}, Pillow {pillow}")
 class Whites:
     """What is white in a set of images, and what was seen of them."""
 
-    values: White = WHITE
+    values: White = UNSEEN
     told: str = ""  # why so; "" where no image has such numbers
     odd: str = ""  # which pixels are none that could be shown
 
@@ -76,22 +77,19 @@ def measured(files: Sequence[Path], rule: Rule) -> Whites:
     changes; files of formats that have eight bits are not opened.
     """
     seen = _ranges(_some(sorted(path for path in files if suffix(path.name) not in _EIGHT_BITS)))
-    if not seen:
-        return USUAL if rule == "auto" else Whites((rule, rule, rule))
-    by_kind = {kind: [one for one in seen if one.kind == kind] for kind in range(len(KINDS))}
-    told, values = [], list(WHITE)
-    for kind, ranges in by_kind.items():
-        white, why = _white(kind, ranges) if rule == "auto" else (float(rule), "data.white")
-        values[kind] = white
-        if ranges:
-            told.append(f"{KINDS[kind]}: {white:g} ({why}; {len(ranges):,} images looked at)")
+    values = [*UNSEEN] if rule == "auto" else [float(rule)] * len(KINDS)
+    told = []
+    for kind, name in enumerate(KINDS):
+        if ranges := [one for one in seen if one.kind == kind]:
+            why = "data.white"
+            if rule == "auto":
+                values[kind], why = _white(kind, ranges)
+            told.append(f"{name}: {values[kind]:g} ({why}; {len(ranges):,} images looked at)")
     return Whites((values[0], values[1], values[2]), ", ".join(told), _odd(seen))
 
 
 def _white(kind: int, ranges: Sequence[_Range]) -> tuple[float, str]:
     """White for images of one kind, and why."""
-    if not ranges:
-        return WHITE[kind], ""
     top = float(np.quantile([one.top for one in ranges], RARE, method="lower"))
     [said, *others] = {one.said for one in ranges}
     if said is not None and not others and top <= OVER * said:

@@ -95,7 +95,7 @@ def test_what_is_fed_is_described():
     assert data.num_classes == 10
     assert data.sizes == {"train": 50, "val": 179, "test": 359}
     assert data.names["val"] == data.source.val.names
-    assert data.input == INPUT
+    assert data.input == replace(INPUT, white=data.source.white.values)
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (8, 8), (20, 30), (30, 20, 3)])
