@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from regraft import card, hub, weights_file
@@ -34,6 +35,8 @@ KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict"
 
 # What timm's files call the function that renames tensors: of its authors, or of torchvision.
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
+
+COUNTER = ".num_batches_tracked"  # of a BatchNorm
 
 # What is put on a trunk for a task, beside what timm calls the classifier of a network.
 HEADS = (
@@ -214,7 +217,8 @@ def _chosen(states: States, net: nn.Module, key: str | None, where: str) -> dict
     """
     if key is not None:
         return _under(states, key, where)
-    wanted = net.state_dict()
+    # Without torch's counters, which a file may lack.
+    wanted = [name for name in net.state_dict() if not name.endswith(COUNTER)]
     # Of foreign names, which no network knows, the largest.
     fits = {path: _prefix(state, wanted)[1] for path, state in states.items()}
     fits = fits if any(fits.values()) else {path: len(state) for path, state in states.items()}
@@ -240,8 +244,8 @@ def _under(states: States, key: str, where: str) -> dict[str, Tensor]:
     if not found:
         there = sorted({name.rpartition(".")[0].partition(".")[0] for name in named} - {""})
         raise RegraftError(
-            f"backbone.weights_key={key}: {where} has nothing there{did_you_mean(key, there)}; "
-            f"there are {_some(there)}"
+            f"backbone.weights_key={key}: {where} has nothing there{did_you_mean(key, there)} "
+            f"(there are {_some(there)})"
         )
     return found
 
@@ -266,7 +270,7 @@ def _fit(
     state, dropped = _unwrap(state, wanted)
     absent = {n for stage in spare if state.keys().isdisjoint(stage) for n in stage}
     # torch fills in the counters, too, which files from before its version 0.4.1 lack.
-    needed = [n for n in wanted if not (n in absent or n.endswith(".num_batches_tracked"))]
+    needed = [n for n in wanted if not (n in absent or n.endswith(COUNTER))]
     if any(n not in state or state[n].shape != wanted[n].shape for n in needed):
         state = _convert(state, net)
     bad = [f"{name} missing" for name in sorted({*needed} - state.keys())]
@@ -279,6 +283,12 @@ def _fit(
             f"{where}: does not fit the backbone: {_some(bad, where)}"
             f"{_other_names(state, needed)}; "
             "name weights of this network, or backbone.weights=random"
+        )
+    found = ((name, _odd(state[name], wanted[name])) for name in wanted if name in state)
+    if odd := [f"{name} is {how}" for name, how in found if how]:
+        raise RegraftError(
+            f"{where}: tensors that cannot be copied: {_some(odd, where)}; save the weights whole, "
+            "dense and as floating point numbers"
         )
     classifier = config.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
@@ -296,6 +306,17 @@ def _fit(
         said = ", ".join(f"{name} {[*tensor.shape]}" for name, tensor in sorted(dropped.items()))
         log.info("%s: left out, as no part of the trunk: %s", where, said)
     return {name: state[name] for name in wanted if name in state}
+
+
+def _odd(tensor: Tensor, wanted: Tensor) -> str | None:
+    """Why a tensor does not hold the wanted one's values: torch would fail, or read other ones."""
+    if tensor.is_meta and not wanted.is_meta:
+        return "without values"
+    if tensor.layout is not torch.strided:
+        return "sparse"
+    if wanted.is_floating_point() and not tensor.is_floating_point():
+        return str(tensor.dtype).removeprefix("torch.")
+    return None
 
 
 def _prefix(

@@ -115,7 +115,7 @@ def _unpickled(path: Path, where: str) -> Any:
                 "torch.save its tensors alone: model.state_dict(), or of a checkpoint "
                 "['state_dict']"
             ) from error
-        raise damaged(path, where, "no file of tensors") from error
+        raise damaged(path, where, "it cannot be read to its end") from error
 
 
 def _objects(path: Path, error: Exception) -> str:

@@ -63,8 +63,6 @@ class Worker:
         """End the process, if there is one; its exit code."""
         if self._connection is None or self.pid is None:
             return 0
-        with suppress(OSError):  # it has ended already
-            self._connection.send(None)
         self._connection.close()
         pid, self.pid, self._connection = self.pid, None, None  # no signal to who is no more
         _, status = os.waitpid(pid, 0)
@@ -100,15 +98,18 @@ def is_possible() -> bool:
 
 
 def _serve(connection: Connection) -> None:
-    """Do what is asked for until there is no more; never returns."""
+    """Do what is asked for until nobody is there to ask; never returns."""
     code = 1
     try:
         _forget_exits()
         tasks: SimpleQueue[Any] = SimpleQueue()
-        threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+        idle = threading.Event()
+        threading.Thread(target=_receive, args=(connection, tasks, idle), daemon=True).start()
         with handled_by(lambda *_: None):  # between the tasks they mean the other process
             while task := tasks.get():
-                connection.send(_answer(*task))
+                answer = _answer(*task)
+                idle.set()
+                connection.send(answer)
             atexit._run_exitfuncs()  # which os._exit would not: folders of temporary files
         code = 0
     except BaseException:
@@ -125,15 +126,16 @@ def _forget_exits() -> None:
     weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
 
 
-def _receive(connection: Connection, tasks: SimpleQueue[Any]) -> None:
-    """Hand tasks over, the last of which is None; end the process at once, busy or not, when nobody
-    is left to send them."""
-    try:
+def _receive(connection: Connection, tasks: SimpleQueue[Any], idle: threading.Event) -> None:
+    """Hand tasks over. When nobody is left to send them, the last is None; a process that is busy
+    ends at once."""
+    with suppress(EOFError, OSError):
         while task := connection.recv():
+            idle.clear()
             tasks.put(task)
-        tasks.put(None)
-    except BaseException:
+    if not idle.is_set():
         os._exit(1)
+    tasks.put(None)
 
 
 def _answer(task: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

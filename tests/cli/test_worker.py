@@ -131,6 +131,16 @@ def test_at_its_end_it_removes_its_temporary_files_and_leaves_those_of_the_other
     assert lines == ["True True", "True False"]
 
 
+def test_so_it_does_where_the_other_ends_without_a_word(said, tmp_path):
+    lines = said("""
+        tempfile.tempdir = os.getcwd()
+        worker.run(make_folder)
+        print(len(os.listdir()))
+        """)
+    assert lines == ["1"]
+    assert not [*tmp_path.iterdir()]
+
+
 def test_it_ends_with_the_process_that_has_started_it(said):
     said("worker.run(tell_parent, signal.SIGKILL)", code=-signal.SIGKILL)
 

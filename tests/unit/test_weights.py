@@ -325,6 +325,30 @@ def twice(donor, nested):
     return {f"{part}.{name}": t for part, state in both.items() for name, t in state.items()}
 
 
+def test_a_file_with_the_network_twice_may_lack_torchs_counters(donor, tmp_path):
+    state = {n: t for n, t in donor.net.state_dict().items() if "num_batches" not in n}
+    path = tmp_path / "w.pth"
+    torch.save({f"{who}.{n}": t for who in ("student", "teacher") for n, t in state.items()}, path)
+    refused("holds the network several times, as student; teacher; say which with", path)
+
+
+@pytest.mark.parametrize(
+    ("made", "how"),
+    [
+        (lambda t: t.to("meta"), "without values"),
+        (lambda t: t.to(torch.int8), "int8"),
+        (lambda t: t.to(torch.complex64), "complex64"),
+    ],
+)
+def test_tensors_whose_values_would_not_be_copied_are_refused(donor, tmp_path, made, how):
+    """torch's own words take a page; and int8 was read as if it were the weight."""
+    state = donor.net.state_dict()
+    path = tmp_path / "w.pth"
+    first = next(iter(state))
+    torch.save({**state, first: made(state[first])}, path)
+    refused(f"cannot be copied: {first} is {how};", path)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_network_that_is_there_twice_is_chosen_by_its_key(donor, tmp_path, nested):
     path = tmp_path / "dino.pth"
