@@ -93,7 +93,6 @@ SCORES: dict[str, Callable[[Candidate], float | None]] = {
     "ImageNet top-1": lambda one: one.published if isinstance(one.published, float) else None,
     "parameters": lambda one: one.scores.get("params"),
 }
-NAIVE = ("ImageNet top-1", "parameters")
 
 
 def read(folder: Path, jobs: Sequence[Job]) -> Ranking | None:

@@ -18,6 +18,17 @@ from regraft.errors import RegraftError, did_you_mean
 
 SEPARATORS = (",", ";", "\t", "|")
 PARQUET = (".parquet", ".pq")
+OTHERS = (
+    ".json",
+    ".jsonl",
+    ".xls",
+    ".xlsx",
+    ".ods",
+    ".arrow",
+    ".feather",
+    ".zip",
+    ".gz",
+)  # not read
 _SEP = re.compile(r'"?sep=(.)"?')  # the first line with which Excel says what parts the fields
 _SHOWN = 80  # bytes of a line that cannot be read
 _MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -122,8 +133,11 @@ def _rows(columns: Columns, table: Iterable[dict[str, Any]]) -> Iterator[Row]:
 
 
 def _records(file: Path, path_column: str, encoding: str | None) -> Iterator[dict[str, Any]]:
-    parquet = file.suffix.lower() in PARQUET
-    return _parquet(file) if parquet else _csv(file, path_column, encoding or _encoding(file))
+    if (suffix := file.suffix.lower()) in PARQUET:
+        return _parquet(file)
+    if suffix in OTHERS:
+        raise RegraftError(f"{file}: no {suffix} is read; save it as CSV UTF-8 or Parquet")
+    return _csv(file, path_column, encoding or _encoding(file))
 
 
 def _csv(file: Path, path_column: str, encoding: str) -> Iterator[dict[str, Any]]:
