@@ -4,7 +4,6 @@ were swept."""
 import csv
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,7 +160,7 @@ def read_job(folder: Path) -> Job:
     metrics, strategy = metrics_of(record), table(record, "strategy")
     judged = judge(table(record, "data"))
     acc = metrics.get(f"{judged}/acc")
-    acc = float(acc) if isinstance(acc, int | float) and math.isfinite(acc) else None
+    acc = float(acc) if isinstance(acc, int | float) and 0 <= acc <= 1 else None
     if not error and (acc is None or seed is None):
         error = f"finished, but result.json holds no {f'{judged}/acc' if acc is None else 'seed'}"
     return Job(
@@ -284,7 +283,8 @@ def read_answers(path: Path) -> Answers | None:
             rows = csv.reader(first_columns(file))
             if next(rows)[:4] != ["split", "name", "true", "predicted"]:
                 return None
-            test = sorted(tuple(map(from_csv, row[1:4])) for row in judging(rows))
+            cells = (map(from_csv, row[1:4]) for row in judging(rows))
+            test = sorted((name, true, predicted) for name, true, predicted in cells)
     except (OSError, ValueError, IndexError, StopIteration, csv.Error):
         return None
     asked = "\0".join(f"{name}\0{true}" for name, true, _ in test)

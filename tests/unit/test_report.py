@@ -338,7 +338,8 @@ def test_result_files_of_the_wrong_shape_are_damaged_not_a_crash(tmp_path):
     (tmp_path / "2").mkdir()
     (tmp_path / "2" / "result.json").write_bytes(b"\xff\xfe[]")
     add(tmp_path, 3, 0.8, status="running")
-    assert [job.number for job in report(tmp_path).sweep.failed] == [1, 2, 3]
+    add(tmp_path, 4, 1.5)
+    assert [job.number for job in report(tmp_path).sweep.failed] == [1, 2, 3, 4]
 
 
 def test_names_and_errors_cannot_break_the_markdown(tmp_path):
@@ -364,8 +365,9 @@ def test_with_one_seed_the_answers_decide(tmp_path):
     answer(b, better)
     assert report(tmp_path).sweep.cells[0].verdict.winners == ("scratch",)
     assert "† one seed: interval over test images only" in (tmp_path / "sweep.md").read_text()
-    (b / "predictions.csv").write_text("split,name\ntest")
-    assert report(tmp_path).sweep.cells[0].verdict.winners == ("finetune", "scratch")
+    for cut_off in ("split,name\ntest", "split,name,true,predicted,p_x\ntest,test/0"):
+        (b / "predictions.csv").write_text(cut_off)
+        assert report(tmp_path).sweep.cells[0].verdict.winners == ("finetune", "scratch")
 
 
 @pytest.mark.usefixtures("unpainted")

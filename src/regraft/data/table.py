@@ -18,17 +18,7 @@ from regraft.errors import RegraftError, did_you_mean
 
 SEPARATORS = (",", ";", "\t", "|")
 PARQUET = (".parquet", ".pq")
-OTHERS = (
-    ".json",
-    ".jsonl",
-    ".xls",
-    ".xlsx",
-    ".ods",
-    ".arrow",
-    ".feather",
-    ".zip",
-    ".gz",
-)  # not read
+NOT_READ = (".json", ".jsonl", ".xls", ".xlsx", ".ods", ".arrow", ".feather", ".zip", ".gz")
 _SEP = re.compile(r'"?sep=(.)"?')  # the first line with which Excel says what parts the fields
 _SHOWN = 80  # bytes of a line that cannot be read
 _MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -135,7 +125,7 @@ def _rows(columns: Columns, table: Iterable[dict[str, Any]]) -> Iterator[Row]:
 def _records(file: Path, path_column: str, encoding: str | None) -> Iterator[dict[str, Any]]:
     if (suffix := file.suffix.lower()) in PARQUET:
         return _parquet(file)
-    if suffix in OTHERS:
+    if suffix in NOT_READ:
         raise RegraftError(f"{file}: no {suffix} is read; save it as CSV UTF-8 or Parquet")
     return _csv(file, path_column, encoding or _encoding(file))
 

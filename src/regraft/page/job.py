@@ -114,7 +114,7 @@ def interval(job: Job) -> tuple[float, float] | None:
     """95 % of the accuracy, over the images that judge it (Wilson 1927)."""
     if job.acc is None or job.judged_on is None:
         return None
-    return wilson(min(1.0, max(0.0, job.acc)), job.judged_on)
+    return wilson(job.acc, job.judged_on)
 
 
 def number(value: Any) -> float | None:

@@ -440,10 +440,8 @@ def test_the_encoding_is_a_question_with_the_row_and_can_be_given(table, tmp_pat
 @pytest.mark.parametrize("name", ["birds.xlsx", "birds.csv.gz", "birds.jsonl"])
 def test_a_table_of_another_kind_is_no_csv_that_is_wrong(tmp_path, name):
     (tmp_path / name).write_bytes(b'PK\3\4{"path": "a.png", "label": "a"}\n')
-    message = one_line(tmp_path / name)
-    assert message.endswith(
-        f"no {name[name.rindex('.') :]} is read; save it as CSV UTF-8 or Parquet"
-    )
+    wanted = f"no .{name.rpartition('.')[2]} is read; save it as CSV UTF-8 or Parquet"
+    assert one_line(tmp_path / name).endswith(wanted)
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0b.png"])
