@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from regraft import dialects, provenance, trust
+from regraft import dialects, monitors, provenance, trust
 from regraft.complaints import explain, told_by_a_resolver
 from regraft.errors import RegraftError, did_you_mean
 
@@ -134,8 +134,9 @@ def problems(cfg: DictConfig) -> Iterator[RegraftError]:
             yield from _check_type(key, plain[key], expected)
     if isinstance(trainer := plain.get("trainer"), dict):
         yield from _check_trainer(trainer)
-    callbacks = plain.get("callbacks")
-    yield from _check_places(callbacks if isinstance(callbacks, dict) else {}, plain)
+    if isinstance(callbacks := plain.get("callbacks"), dict):
+        yield from _check_places(callbacks, plain)
+        yield from monitors.problems(callbacks)
     if isinstance(seed := plain.get("seed"), int) and not 0 <= seed < 2**32:
         yield RegraftError(f"seed={seed}: a seed lies between 0 and 4294967295", key="seed")
 

@@ -1,6 +1,6 @@
 """What is logged of each epoch, which way of it is better, and who may watch it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from regraft.errors import RegraftError, did_you_mean
@@ -30,6 +30,19 @@ def refuse(callbacks: Iterable[tuple[str, Any]]) -> None:
         watched, mode = getattr(one, "monitor", None), getattr(one, "mode", None)
         if isinstance(watched, str) and (watched in LOGGED or not others):
             _refuse(f"callbacks.{name}", watched, mode)
+
+
+def problems(callbacks: dict[str, Any]) -> Iterator[RegraftError]:
+    """The same of the settings of callbacks, before anything is built or written."""
+    nodes = {name: node for name, node in callbacks.items() if isinstance(node, dict)}
+    others = any(not str(node.get("_target_")).startswith(OURS) for node in nodes.values())
+    for name, node in nodes.items():
+        watched = node.get("monitor")
+        if isinstance(watched, str) and (watched in LOGGED or not others):
+            try:
+                _refuse(f"callbacks.{name}", watched, node.get("mode"))
+            except RegraftError as error:
+                yield error
 
 
 def _refuse(key: str, watched: str, mode: Any) -> None:

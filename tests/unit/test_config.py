@@ -89,6 +89,23 @@ def test_lightnings_own_logger_to_wandb_which_never_ends_its_run_is_refused():
         config.check(cfg)
 
 
+@pytest.mark.parametrize(
+    ("watched", "mode", "said"),
+    [
+        ("val/f1", "max", "no such metric is logged, but .*did you mean 'val/macro_f1'"),
+        ("val/loss", "max", "would choose the worst epoch; add callbacks.checkpoint.mode=min"),
+    ],
+)
+def test_what_a_checkpoint_watches_is_checked_before_anything_is_written(watched, mode, said):
+    cfg = job()
+    cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode = watched, mode
+    with pytest.raises(RegraftError, match=rf"^callbacks.checkpoint.monitor={watched}.*{said}"):
+        config.check(cfg)
+    cfg.callbacks.theirs = {"_target_": f"{__name__}.thing", "rate": 1.0}  # may log any metric
+    if watched == "val/f1":
+        assert not any("no such metric" in str(problem) for problem in config.problems(cfg))
+
+
 def test_what_belongs_to_no_target_is_checked_too():
     with pytest.raises(RegraftError, match=r"compile=defaul: must be one of default, reduce-over"):
         config.check(OmegaConf.merge(job(), {"compile": "defaul"}))

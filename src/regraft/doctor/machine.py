@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from rich.filesize import decimal
 
-from regraft.doctor.findings import Finding, green, red, yellow
+from regraft.doctor.findings import Finding, green, many, red, yellow
 from regraft.doctor.job import Job
 from regraft.doctor.look import Sample
 from regraft.environment import cores
@@ -72,7 +72,7 @@ def _device(job: Job) -> Finding:
         return yellow("device", "a GPU is here, but the training would run on the CPU", fix)
     if device.type == "cuda":
         return green("device", f"{device}, {torch.cuda.get_device_name(device)}")
-    return green("device", f"{device}, {torch.get_num_threads()} threads")
+    return green("device", f"{device}, {many(torch.get_num_threads(), 'thread')}")
 
 
 def _workers(job: Job, sample: Sample) -> Finding:
