@@ -72,6 +72,7 @@ REFERENCES = (
 # How Hydra warns of what our callback raises before the first job, instead of raising it.
 OF_OUR_CALLBACK = r"Callback SweepProgress\.on_(?:run|multirun)_start raised"
 ONLY_SEARCHED = "values are searched for in an interval by hydra/sweeper=optuna only: add it"
+MOST_OF_A_PATH = 255  # longer words are not asked for on the disk
 EVERYTHING = ("all", "any", "*")  # what some call all options of a group
 # What comes with an extra: the option, or one that it is made of, and how pip calls the extra.
 EXTRAS = {
@@ -149,7 +150,7 @@ def _composing(error: BaseException) -> str | None:
         return explain(error.__cause__)
     at = provenance.Stopped(error)
     if isinstance(error, OverrideParseException):
-        return f"{str(error.override).strip() or 'an empty word'}: {FORM}"
+        return _no_setting(str(error.override).strip())
     if isinstance(error, SearchPathException):
         return re.sub(
             r"Additional config directory '(.*)' not", r"--config-dir=\1: not", str(error)
@@ -169,6 +170,14 @@ def _composing(error: BaseException) -> str | None:
     if at.word and "invalid literal for int()" in str(error):
         return f"{at.word}: this is a list, whose places are numbers: 0, 1, …"
     return None
+
+
+def _no_setting(word: str) -> str:
+    """A word that Hydra cannot read; a folder or a table that is there is data, as elsewhere."""
+    there = bool(word) and len(word) < MOST_OF_A_PATH and Path(word).exists()
+    if there and (words := dialects.data(word)):
+        return f"{word}: settings are key=value; did you mean '{words}'?"
+    return f"{word or 'an empty word'}: {FORM}"
 
 
 def _unreadable(error: BaseException, file: Path) -> str:

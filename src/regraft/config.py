@@ -149,6 +149,14 @@ def _check_trainer(node: dict[str, Any]) -> Iterator[RegraftError]:
     for name in sorted(node.keys() & {*TOLD}):
         where = f"trainer.{name}"
         yield RegraftError(f"{where} is set by regraft itself; leave it out", key=where)
+    for least in ("epochs", "steps"):
+        fewest, most = node.get(f"min_{least}"), node.get(f"max_{least}")
+        if isinstance(fewest, int) and isinstance(most, int) and 0 <= most < fewest:
+            where = f"trainer.min_{least}"
+            yield RegraftError(
+                f"{where}={fewest}: more than trainer.max_{least}={most}, where the training ends",
+                key=where,
+            )
 
 
 def _check_places(callbacks: dict[str, Any], config: dict[str, Any]) -> Iterator[RegraftError]:

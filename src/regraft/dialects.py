@@ -14,7 +14,7 @@ ON = {"1", "true", "yes", "on", "default"}
 SETTINGS = {
     "trainer.max_epochs={}": "epochs epoch n_epochs num_epochs max_epochs max_epoch total_epochs "
     "num_train_epochs",
-    "optimizer.lr={}": "lr lr0 base_lr init_lr max_lr learning_rate",
+    "optimizer.lr={}": "lr lr0 base_lr init_lr max_lr lr_max learning_rate",
     "optimizer.weight_decay={}": "wd weight_decay l2",
     "loader.batch_size={}": "b bs batch batch_size batchsize train_batch_size "
     "per_device_train_batch_size",
@@ -124,7 +124,7 @@ def _augmentation(value: str) -> str:
 
 
 def _weights(value: str) -> str:
-    if value.lower() in ON or re.match("imagenet|pretrained", value, re.IGNORECASE):
+    if not value or value.lower() in ON or re.match("imagenet|pretrained", value, re.IGNORECASE):
         return "backbone.weights=pretrained"
     return f"backbone.weights={'random' if value.lower() in OFF else value}"
 

@@ -20,11 +20,14 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
     >>> did_you_mean("finetun", ["finetune", "scratch"])
     "; did you mean 'finetune'?"
+    >>> did_you_mean("SGD", ["adamw", "sgd"])
+    "; did you mean 'sgd'?"
     >>> did_you_mean("xyz", ["finetune", "scratch"])
     ''
     """
-    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    alike = {choice.lower(): choice for choice in reversed([*choices])}
+    near = difflib.get_close_matches(name.lower(), list(alike), n=1, cutoff=0.6)
+    return f"; did you mean '{alike[near[0]]}'?" if near else ""
 
 
 def first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import FiniteFloat
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -16,8 +17,8 @@ from regraft.backbone import Backbone
 from regraft.monitors import LOGGED, Validated
 from regraft.plan import Fraction, Plan
 
-LearningRate = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
+LearningRate = Annotated[FiniteFloat, Gt(0)]
+NonNegative = Annotated[FiniteFloat, Ge(0)]
 Ratio = Annotated[float, Gt(0), Le(1)]
 Auto = Literal["auto"]  # to be found by a range test (lr_range.py)
 

@@ -37,6 +37,33 @@ def check_jobs(cfg: DictConfig, loader: ConfigLoader, jobs: Iterable[Sequence[st
             _check(task)
 
 
+def check_folders(cfg: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]]) -> None:
+    """Check that each job of a sweep, given by its words, has a folder (hydra.sweep.subdir) of its
+    own, and none that another one's number leads to. Raises RegraftError."""
+    top = Path(str(cfg.hydra.sweep.dir)).absolute()
+    taken = {(top / str(number)).resolve(): number for number in range(len(jobs))}
+    for number, words in enumerate(jobs):
+        job = loader.load_sweep_config(cfg, list(words))
+        with as_job(job, str(top / str(number)), number):
+            name = str(job.hydra.sweep.subdir)
+        own = (top / name).resolve()
+        if own == top.resolve():
+            raise RegraftError(
+                f"hydra.sweep.subdir={name}: the folder of a job lies in that of the sweep; have "
+                "${hydra.job.num} in the name"
+            )
+        if (other := taken.setdefault(own, number)) != number:
+            raise of_another(name, number, str(other))
+
+
+def of_another(name: str, number: int, other: str) -> RegraftError:
+    """The error of a job whose folder would be another one's."""
+    return RegraftError(
+        f"hydra.sweep.subdir={name}: the folder of job {number} would be that of job {other}; have "
+        "${hydra.job.num} in the name, as in job_${hydra.job.num}"
+    )
+
+
 def _check(task: DictConfig) -> None:
     try:
         refuse_contradictions(task)

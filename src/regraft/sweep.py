@@ -45,9 +45,12 @@ class SweepProgress(Callback):
         precheck.check_job(config)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        refuse_nothing(config)
         plan = plan_of(config)
         loader = GlobalHydra.instance().config_loader()
         precheck.check_jobs(config, loader, to_check(config, plan))
+        if 1 < len(plan["overrides"] or ()) <= MOST_CHECKED:
+            precheck.check_folders(config, loader, plan["overrides"])
         folder = Path(config.hydra.sweep.dir)
         try:  # Hydra only warns of what fails in here; the first job will say it
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,6 +97,18 @@ def count_jobs(config: DictConfig) -> int | None:
                 return None
             count *= len(list(override.sweep_string_iterator()))
     return count
+
+
+def refuse_nothing(config: DictConfig) -> None:
+    """Raises RegraftError for a word that stands for no value, such as seed=range(3,0).
+
+    Hydra would make no job of it, and no word.
+    """
+    for override in _overrides(config):
+        if override.is_discrete_sweep() and not [*override.sweep_string_iterator()]:
+            group = isinstance(override.value(), Glob)
+            what = "no option has such a name" if group else "there is no value in it"
+            raise RegraftError(f"{override.input_line}: {what}, so the sweep has no job")
 
 
 def stop_in_peace(config: DictConfig, folder: Path) -> None:
@@ -216,10 +231,7 @@ def find_by_number(hydra: Any) -> None:
         return
     others = (path for path in folder.glob("[0-9]*/") if path.resolve() == own.resolve())
     if other := next(others, None):
-        raise RegraftError(
-            f"hydra.sweep.subdir={own.name}: the folder of job {number} would be that of job "
-            f"{other.name}; have ${{hydra.job.num}} in the name, and not as all of it"
-        )
+        raise precheck.of_another(str(own.name), number, other.name)
     place.symlink_to(os.path.relpath(own, folder), target_is_directory=True)
 
 

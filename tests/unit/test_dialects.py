@@ -35,6 +35,7 @@ TYPED = {
     "weights=imagenet": "backbone.weights=pretrained",
     "weights=best.pth": "backbone.weights=best.pth",
     "pretrained=true": "backbone.weights=pretrained",
+    "pretrained=": "backbone.weights=pretrained",
     "pretrained=false": "backbone.weights=random",
     "workers=4": "loader.workers=4",
     "num_workers=4": "loader.workers=4",
@@ -74,6 +75,7 @@ def test_flags_are_settings_without_dashes():
         "seed=0 --epochs": "trainer.max_epochs=<value>",
         "--compile": "compile=<value>",
         "--amp --epochs 3": "trainer=mixed",
+        "--pretrained --epochs 3": "backbone.weights=pretrained",
         "-b 32": "loader.batch_size=32",
     }.items():
         with pytest.raises(RegraftError) as caught:
@@ -127,6 +129,14 @@ def test_the_line_that_a_person_reads(words, shown, train, tmp_path):
     assert done.returncode == 1
     assert SHOWN.findall(line) == [shown]
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("word", ["pets", "./pets", "pets.csv"])
+def test_a_bare_word_that_is_a_folder_or_a_table_is_data(word, train, tmp_path):
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "pets.csv").touch()
+    [line] = train(word).stderr.splitlines()
+    assert SHOWN.findall(line) == [dialects.data(word) or f"data=image_folder data.root={word}"]
 
 
 def test_a_key_of_ours_with_several_values_is_not_another_tools(train):

@@ -24,6 +24,11 @@ JOB = {
     "output_dir=/x": "output_dir=/x: set hydra.run.dir instead",
     "data=image_folder": "data.root is not set",
     "hydra.run.dir=mine optimizer.lr=abc": LR,
+    "optimizer.lr=inf": "optimizer.lr=inf: must be a finite number or auto",
+    "optimizer.weight_decay=inf": "optimizer.weight_decay=inf: must be a finite number",
+    "+trainer.min_epochs=9 trainer.max_epochs=3": "trainer.min_epochs=9: more than trainer.max_epo",
+    "+trainer.min_steps=9 +trainer.max_steps=3": "trainer.min_steps=9: more than trainer.max_steps",
+    "optimizer=SGD": "optimizer=SGD: no such option; did you mean 'sgd'?",
     "head._target_=os.system": "head._target_=os.system: not from a trusted module",
 }
 SWEEP = {
@@ -46,6 +51,12 @@ SWEEP = {
     "hydra/sweeper=optuna strategy=choice(finetune,scrach)": "strategy=scrach: no such option",
     "hydra/sweeper=optuna head.dropout=interval(0,2)": f"head.dropout=1.998: {DROPOUT}",
     "hydra/sweeper=optuna seed=range(0,3) optimizer.lr=abc": LR,
+    "strategy=glob(zz*)": "strategy=glob(zz*): no option has such a name, so the sweep has no job",
+    "seed=range(3,0)": "seed=range(3,0): there is no value in it, so the sweep has no job",
+    "seed=0,1 hydra.sweep.subdir=x": "hydra.sweep.subdir=x: the folder of job 1 would be that",
+    "seed=1,0 hydra.sweep.subdir=${seed}": "hydra.sweep.subdir=1: the folder of job 0 would be",
+    "seed=0,1 hydra.sweep.subdir=.": "hydra.sweep.subdir=.: the folder of a job lies in that of",
+    "seed=0,1 hydra.sweep.subdir=": "hydra.sweep.subdir=: the folder of a job lies in that of",
     "seed=0,1 quadrant=small_similar data=digits": "quadrant=small_similar brings its own data",
 }
 
