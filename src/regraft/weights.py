@@ -143,6 +143,8 @@ def _find(path: Path, where: str) -> Path:
     """The file that a path means: itself, or one in the folder."""
     if where.endswith("="):
         raise RegraftError(f"{where} is empty; use pretrained, random, or a file's path")
+    if re.match(r"\w+://", where.partition("=")[2]):
+        raise RegraftError(f"{where}: is not fetched from there; download it and give its path")
     if path.is_file():
         return path
     if not path.is_dir():

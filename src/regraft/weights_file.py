@@ -28,6 +28,7 @@ OTHERS = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
     (b"Rar!", "a RAR archive", "unpack it first"),
     (b"\x89HDF", "HDF5, as Keras writes it", "give weights of PyTorch"),
+    (b"GGUF", "GGUF, as llama.cpp reads it", "give weights of PyTorch"),
     (b"\x93NUMPY", "one array of NumPy", "give weights of PyTorch"),
     (
         b"version https://git-lfs",
@@ -133,8 +134,8 @@ def _refuse_other_zip(path: Path, where: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise damaged(path, where, f"a broken archive: {error}") from error
+    except (zipfile.BadZipFile, OSError) as error:  # its list of files is at the end
+        raise damaged(path, where, f"an archive that was cut off: {error}") from error
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside:
         raise _wrong(path, where, "a program of TorchScript", "torch.save its state_dict() alone")

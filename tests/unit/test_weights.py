@@ -115,6 +115,22 @@ def test_a_missing_path_is_named_with_what_is_spelt_alike(tmp_path, path, match)
     refused(match, path.format(tmp_path))
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_any_precision_are_weights(donor, tmp_path, kind):
+    state = {name: tensor.to(kind) for name, tensor in stored(donor).items()}
+    save_file(state, tmp_path / "w.safetensors")
+    net = backbone(tmp_path / "w.safetensors")
+    net.graft(pretrained=everything(net))
+    for ours, theirs in zip(net.net.parameters(), donor.net.parameters(), strict=True):
+        assert ours.dtype == torch.float32
+        assert torch.equal(ours, theirs.to(kind).float())
+
+
+@pytest.mark.parametrize("url", ["https://example.org/w.pth", "s3://bucket/w.safetensors"])
+def test_weights_are_not_fetched_from_an_address(url):
+    assert refused("download it", url).startswith(f"backbone.weights={url}: is not fetched")
+
+
 def test_weights_that_do_not_fit_list_what_is_wrong(donor, tmp_path, caplog):
     caplog.set_level(logging.INFO, "regraft")
     state = stored(donor)
@@ -443,6 +459,7 @@ NO_WEIGHTS = {
         lambda: b"\x89HDF\r\n\x1a\n",
         "it is HDF5, as Keras writes it; give weights of PyTorch",
     ),
+    "gguf": (lambda: b"GGUF\3\0\0\0", "it is GGUF, as llama.cpp reads it; give weights of"),
     "script": (scripted, "it is a program of TorchScript; torch.save its state_dict() alone"),
 }
 
