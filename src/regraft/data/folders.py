@@ -371,7 +371,8 @@ def _files_below(folder: Path, seen: set[tuple[int, int]]) -> list[tuple[Path, b
     for path, is_folder in _entries(folder).items():
         found += _files_below(path, seen) if is_folder else [(path, is_image(path))]
     with os.scandir(folder) as entries:
-        return found + [(folder / e.name, False) for e in entries if not is_ours(e.name)]
+        left = [e.name for e in entries if not is_ours(e.name) or _is_special(e)]
+    return found + [(folder / name, False) for name in left]
 
 
 def _left_out(found: dict[str, _Layout], classes: tuple[str, ...], base: Path) -> Others:
@@ -461,7 +462,7 @@ def _listed(folder: Path, home: Path | None = None) -> list[tuple[Path, bool]]:
     """
     try:
         with os.scandir(folder) as entries:
-            ours = [entry for entry in entries if is_ours(entry.name)]
+            ours = [entry for entry in entries if is_ours(entry.name) and not _is_special(entry)]
             links = {entry.name for entry in ours if entry.is_symlink()}
             found = [
                 (path, path.is_dir() if entry.name in links else entry.is_dir())
@@ -488,6 +489,13 @@ def refuse_link_out(path: Path, home: Path) -> None:
             f"{path} is a link that leads out of {home}, to {real}; remove it, or set "
             "data.follow_links=true if it is meant"
         )
+
+
+def _is_special(entry: os.DirEntry) -> bool:
+    """Whether it is neither a file nor a folder; only links need a look at the disk."""
+    if entry.is_symlink():
+        return formats.is_special(Path(entry))
+    return not (entry.is_file() or entry.is_dir())
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -111,6 +111,15 @@ def named(what: str) -> str:
     return f"it is {what}" if what else ""
 
 
+def is_special(path: Path) -> bool:
+    """Whether it is a pipe, a socket or a device, of which reading might wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def wants_library(path: Path) -> bool:
     """Whether it is a picture that would be read if a library were here."""
     return not is_image(path) and (kind(path) or _OF_SUFFIX.get(suffix(path.name))) in _INSTALL
@@ -119,6 +128,8 @@ def wants_library(path: Path) -> bool:
 def why_not_read(path: Path) -> str:
     """What a file that is no image to us is called like, and what helps: .heic (install …)."""
     end = suffix(path.name)
+    if is_special(path):
+        return f"{end or 'no suffix'} (no file, but a pipe, a socket or a device)"
     what = kind(path) or _OF_SUFFIX.get(end, "")
     hint = "raw of a camera: convert it" if _RAW.fullmatch(end) else _INSTALL.get(what, what)
     return (end or "no suffix") + (f" ({hint})" if hint else "")

@@ -14,6 +14,7 @@ MergeLabels = bool | None
 
 # What pandas reads as empty. In other letters they may be names: Na is sodium.
 _NONE = {"", "nan", "NaN", "-nan", "-NaN", "None", "NULL", "null", "NA", "N/A", "n/a", "<NA>"}
+_NONE |= {"NAN", "NaT", "Null"}
 _NONE |= {"#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 _SELECTORS = {*map(chr, range(0xFE00, 0xFE10)), "\u034f", "\u3164"}
 _WHOLE = re.compile(r"(-?\d+)(\.0*)?")
@@ -59,7 +60,9 @@ def folded(name: str) -> str:
     """
     text = _seen(unicodedata.normalize("NFKC", name)).replace("_", " ")
     text = " ".join(text.split()).rstrip(" .")
-    return unicodedata.normalize("NFKC", text.casefold()) or name
+    # Of Turkish, İ and ı are I and i in other letters; a non-breaking hyphen is a hyphen.
+    text = text.casefold().replace("i\u0307", "i").replace("ı", "i").replace("\u2010", "-")
+    return unicodedata.normalize("NFKC", text) or name
 
 
 def settled(counts: Mapping[str, int], merge: MergeLabels, where: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -34,6 +35,14 @@ from regraft.data.white import Rule
 from regraft.errors import RegraftError, did_you_mean
 
 _log = logging.getLogger(__name__)
+# What paths are that no folder makes right, by how they begin.
+_OF_ELSEWHERE = {
+    "(?i)file://": "addresses: write paths without file://",
+    r"(?i)[a-z][a-z0-9+.-]+://": "addresses: download the files, and write where they lie",
+    "(?i)[a-z]:/": "paths of a Windows drive: write them from a folder here on",
+    "//": "paths of a Windows share: write them from a folder here on",
+    "~": "paths from a home folder: write them without ~",
+}
 
 
 def manifest(
@@ -230,13 +239,15 @@ def _without_detours(rows: list[Row], base: Path, file: Path) -> list[Row]:
         row = replace(row, path=as_posix(base, row.path))
         if ".." in Path(row.path).parts or Path(row.path).is_absolute():
             path = os.path.relpath(base / row.path, base)
-            if Path(path).parts[:1] == ("..",):
+            highest = Path(*Path(row.path).parts[:2])  # on another machine, if it is not here
+            lost = highest.is_absolute() and not highest.exists()
+            if Path(path).parts[:1] == ("..",) and not lost:
                 above = os.path.commonpath([(base / r.path).parent.resolve() for r in rows])
                 raise RegraftError(
                     f"{file}, row {row.number}: '{row.path}' leads out of {base}; write all paths "
                     f"without '..', from {above} on, and set data.root={above}"
                 )
-            row = replace(row, path=path)
+            row = row if lost else replace(row, path=path)
         straight.append(row)
     return straight
 
@@ -306,6 +317,9 @@ def _refuse_absent(found: dict[Path, Row], base: Path, file: Path) -> None:
 
 def _where_they_are(row: Row, base: Path) -> str:
     """A hint if the image lies where a person may have begun to count."""
+    for begins, what in _OF_ELSEWHERE.items():
+        if re.match(begins, row.path):
+            return f"they are {what}; "
     for folder in (Path.cwd(), base.resolve().parent):
         if is_file(spelt_as_on_disk(folder, row.path)):
             return f"they may begin in another folder: data.root={folder}; or "

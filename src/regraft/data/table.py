@@ -19,9 +19,19 @@ from regraft.errors import RegraftError, did_you_mean
 SEPARATORS = (",", ";", "\t", "|")
 PARQUET = (".parquet", ".pq")
 NOT_READ = (".json", ".jsonl", ".xls", ".xlsx", ".ods", ".arrow", ".feather", ".zip", ".gz")
-_SEP = re.compile(r'"?sep=(.)"?')  # the first line with which Excel says what parts the fields
+_SEP = re.compile(r'(?i)"?sep=(.)"?')  # the first line with which Excel says what parts the fields
 _SHOWN = 80  # bytes of a line that cannot be read
 _MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NO_TEXT = {
+    b"PK\x03\x04": "no CSV, but a workbook (xlsx, ods) or a zip; save its sheet as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "no CSV, but a workbook of Excel (xls); save its sheet as CSV UTF-8",
+    b"\x1f\x8b": "no CSV, but compressed with gzip; unpack it",
+    b"PAR1": "no CSV, but begins like Parquet; call it .parquet",
+    b"version https://git-lfs": "a pointer of git-lfs; fetch the table: git lfs pull",
+    b"<!doctype html": "no CSV, but a web page; download the table itself",
+    b"<!DOCTYPE html": "no CSV, but a web page; download the table itself",
+    b"<html": "no CSV, but a web page; download the table itself",
+}  # by what it begins with
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ def paths(file: Path, column: str) -> Iterator[str]:
     Raises RegraftError for a table that cannot be read, or has no such column.
     """
     for record in _records(file, column, None):
+        column = _in_its_letters(column, record)
         if column not in record:
             listed = ", ".join(map(repr, record))
             hint = did_you_mean(column, record) or "; give it with --path-column"
@@ -97,10 +108,10 @@ def as_posix(base: Path, name: str) -> str:
 
 def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
     """The columns with names for those that have none; RegraftError for one that is not there."""
-    names = {
-        key: key if name is None and key in there else name for key, name in vars(columns).items()
-    }
-    names = {k: n.strip() if n and n.strip() in there else n for k, n in names.items()}
+    names: dict[str, Any] = {}  # None for one that is not there
+    for key, name in vars(columns).items():
+        found = _in_its_letters(key if name is None else name, there)
+        names[key] = None if name is None and found not in there else found
     for key, name in names.items():
         may_be_missing = key in ("split", "group") and not name
         if name not in there and not may_be_missing:
@@ -110,6 +121,14 @@ def _found(columns: Columns, there: Collection[str], file: Path) -> Columns:
                 f"{file} has no column '{name}', only {', '.join(map(repr, there))}{hint}"
             )
     return Columns(**names)
+
+
+def _in_its_letters(name: str, there: Collection[str]) -> str:
+    """The column of this name, or the only one that differs in case, spaces or what is not seen."""
+    if not name or name in there:
+        return name
+    near = [other for other in there if folded(other) == folded(name)]
+    return near[0] if len(near) == 1 else name
 
 
 def _rows(columns: Columns, table: Iterable[dict[str, Any]]) -> Iterator[Row]:
@@ -151,7 +170,7 @@ def _csv(file: Path, path_column: str, encoding: str) -> Iterator[dict[str, Any]
 
 def _reader(stream: TextIO, path_column: str) -> Iterator[list[str]]:
     """The fields of each line, the header's first."""
-    first = stream.readline()
+    first = next((line for line in stream if line.strip("\ufeff\r\n ")), "")
     if told := _SEP.fullmatch(first.strip("\ufeff\r\n")):
         return csv.reader(stream, delimiter=told[1], strict=True, skipinitialspace=True)
     separator, lines = _separator(first, path_column), chain([first], stream)
@@ -190,9 +209,12 @@ def _encoding(file: Path) -> str:
     """UTF-8, or what the first bytes say: a mark, or NULs beside ASCII."""
     try:
         with file.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(40)
     except OSError as error:
         raise RegraftError(f"{file} cannot be read: {error.strerror}") from error
+    if what := next((what for begin, what in _NO_TEXT.items() if start.startswith(begin)), ""):
+        raise RegraftError(f"{file} is {what}")
+    start = start[:4]
     if start.startswith(_MARKS):
         return "utf-32" if start.startswith(_MARKS[:2]) else "utf-16"
     for encoding in ("utf-16-le", "utf-16-be"):

@@ -2,6 +2,7 @@
 
 import math
 import re
+import stat
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -188,6 +189,8 @@ def decode(path: Path, white: White | None = None) -> Image.Image:
 
 
 def _decode(path: Path, white: White | None) -> Image.Image:
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise RegraftError("it is no file")
     if suffix(path.name) in DICOM_SUFFIXES:
         return to_rgb(dicom.read(path, MOST_PIXELS))
     try:

@@ -607,6 +607,26 @@ def test_files_that_are_not_read_are_counted_by_suffix_and_litter_apart(root):
     }
 
 
+def test_pipes_and_sockets_that_are_called_like_images_are_not_waited_for(root):
+    put(root / "cat", 4)
+    put(root / "dog", 4)
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "cat" / "link.png").symlink_to("pipe.png")
+    source = load(root, on_error="skip")
+
+    assert sum(map(len, splits(source))) == 8
+    what = ".png (no file, but a pipe, a socket or a device)"
+    assert source.left_out == (f"left out 2 of 6 files of class cat: {what}",)
+
+
+@pytest.mark.parametrize("names", [("İzmir", "izmir"), ("IŞIK", "ışık"), ("a-b", "a\u2011b")])
+def test_names_that_differ_in_turkish_case_or_a_hyphen_that_does_not_break_are_alike(root, names):
+    for name in (*names, "dog"):
+        put(root / name, 4)
+    with pytest.raises(RegraftError, match="merge_labels"):
+        load(root)
+
+
 def test_files_of_a_class_are_counted_over_its_splits(root):
     for split in ("train", "val", "test"):
         put(root / split / "cat", 2)

@@ -84,7 +84,8 @@ def test_litter_is_no_image_and_is_not_looked_into(name, tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert not is_image(tmp_path / "pipe")
-    assert why_not_read(tmp_path / "pipe") == "no suffix"
+    what = "no suffix (no file, but a pipe, a socket or a device)"
+    assert why_not_read(tmp_path / "pipe") == what
 
 
 def test_lines_name_what_there_is_and_stay_short():

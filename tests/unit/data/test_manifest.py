@@ -1,4 +1,5 @@
 import csv
+import os
 import unicodedata
 
 import numpy as np
@@ -570,3 +571,63 @@ def test_groups_that_look_alike_stay_together(table):
 def test_what_is_no_text_is_one_line(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"\x00\x01\x02\xff" * 9)
     assert "is not in UTF-8" in one_line(tmp_path / "b.csv")
+
+
+@pytest.mark.parametrize("split", ["Split", "SPLIT", "split\u200b", "ｓｐｌｉｔ"])
+def test_a_column_is_known_in_any_letters(table, split):
+    rows = [(*row, "train" if n % 10 < 8 else "test", n // 2) for n, row in enumerate(TWENTY)]
+    source = load(table(rows, ("Path", "LABEL", split, "Group")))
+    assert len(source.test) == 4
+    assert f"as column '{split}' says" in source.origin
+    assert "by class and group" in source.origin
+
+
+@pytest.mark.parametrize(
+    ("begins", "message"),
+    [
+        (b"PK\x03\x04", "is no CSV, but a workbook"),
+        (b"\xd0\xcf\x11\xe0\0\0", "is no CSV, but a workbook of Excel"),
+        (b"\x1f\x8b\x08", "is no CSV, but compressed with gzip"),
+        (b"PAR1", "begins like Parquet; call it .parquet"),
+        (b"<!DOCTYPE html>", "is no CSV, but a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+    ],
+)
+def test_what_is_no_table_is_named(table, begins, message):
+    path = table(TWENTY)
+    path.write_bytes(begins + b"1\n2\n")
+    assert message in one_line(path)
+
+
+@pytest.mark.parametrize(
+    ("begins", "message"),
+    [
+        ("https://a.org/", "they are addresses: download"),
+        ("file:///data/", "write paths without file://"),
+        ("C:\\data\\", "they are paths of a Windows drive"),
+        ("\\\\server\\", "they are paths of a Windows share"),
+        ("~/data/", "write them without ~"),
+        ("/nowhere/", "'/nowhere/cat 0.png' is not in"),
+    ],
+)
+def test_paths_that_no_folder_makes_right_are_named(table, begins, message):
+    path = table([(f"{label} {n}.png", label) for label in ("cat", "dog") for n in range(5)])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(begins + line for line in lines[1:])]))
+    assert message in one_line(path)
+    assert "10 of 10 paths lead nowhere" in one_line(path)
+
+
+def test_blank_lines_above_the_header_and_a_sep_line_in_capitals_are_passed(table):
+    path = table(TWENTY)
+    text = path.read_text()
+    path.write_text("\n\n" + text)
+    assert load(path).classes == ("cat", "dog")
+    path.write_text("SEP=;\n" + text.replace(",", ";"))
+    assert load(path).classes == ("cat", "dog")
+
+
+def test_a_pipe_in_a_table_is_left_out_and_not_waited_for(table, tmp_path):
+    path = table([*TWENTY, ("pipe.png", "cat")], skip=["pipe.png"])
+    os.mkfifo(tmp_path / "pipe.png")
+    assert [s.reason for s in load(path, on_error="skip").skipped] == ["it is no file"]
