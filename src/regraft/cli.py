@@ -109,6 +109,8 @@ def report(
 
     console = Console()
     with one_line_errors():
+        if (where or by) and jobs.is_job(folder):
+            raise RegraftError(f"{folder} is one job: --where and --by choose among a sweep's")
         if html and (where or by):
             raise RegraftError(
                 "--html shows all jobs and filters them itself: leave --where and --by out"

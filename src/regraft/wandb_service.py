@@ -16,6 +16,15 @@ from regraft.network import answers, in_time
 
 log = logging.getLogger(__name__)
 
+
+def forget_empty() -> None:
+    """Unset W&B's variables that are set to nothing: it refuses WANDB_MODE= and WANDB_SILENT=."""
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_")]:
+        if not os.environ[name].strip():
+            del os.environ[name]
+
+
+forget_empty()
 # Reports of W&B's own errors to its server, for which the end of a process waits if that is down.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 os.environ.setdefault("WANDB_SILENT", "true")  # what goes wrong is said once, by `Record.missed`

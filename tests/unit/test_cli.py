@@ -32,6 +32,14 @@ def test_the_exit_code_is_that_of_the_command(words, code, monkeypatch, capsys):
     assert capsys.readouterr()[bool(code)]
 
 
+@pytest.mark.parametrize("words", [["--where", "strategy=finetune"], ["--by", "head"]])
+def test_what_chooses_among_jobs_is_not_passed_over_for_one(words, tmp_path, regraft):
+    (tmp_path / "result.json").write_text('{"status": "finished"}')
+    done = regraft("report", str(tmp_path), *words)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path} is one job: --where and --by choose among a sweep's\n"
+
+
 def commands(app, *before):
     """Every verb, those of groups too, as a person types it."""
     for command in app.registered_commands:

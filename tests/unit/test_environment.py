@@ -148,6 +148,16 @@ def test_numbers_of_processes_that_are_none_are_those_of_a_single_one(monkeypatc
     assert rank.__wrapped__() == 1
 
 
+def test_an_empty_variable_of_wandb_is_none(monkeypatch):
+    for name in ("WANDB_MODE", "WANDB_SILENT", "WANDB_DISABLED"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    wandb_service.forget_empty()
+    there = {name for name in os.environ if name.startswith("WANDB_")}
+    assert there.isdisjoint({"WANDB_MODE", "WANDB_SILENT", "WANDB_DISABLED"})
+    assert os.environ["WANDB_PROJECT"] == "mine"
+
+
 def test_an_empty_mode_of_wandb_is_none(monkeypatch):
     monkeypatch.setattr(wandb_service.wandb, "login", lambda **_: True)
     monkeypatch.setenv("WANDB_MODE", "")
