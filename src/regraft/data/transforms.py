@@ -21,7 +21,7 @@ from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, READ, kind, named, suf
 from regraft.data.png import without_metadata
 from regraft.errors import RegraftError
 
-READER = 3  # of how images are read and fitted; with another number, nothing kept is known
+READER = 4  # of how images are read and fitted; with another number, nothing kept is known
 _INTERPOLATIONS = {mode.value: mode for mode in InterpolationMode}
 _CROP_MODES = ("center", "squash", "border")
 # More than a phone takes (108 million); as RGB they take 0.4 GB, for each thread that reads. A file
@@ -210,6 +210,7 @@ def _by_pillow(file: Path | BinaryIO, white: White | None) -> Image.Image:
     with Image.open(file, formats=PILLOWS) as image:
         if (pixels := image.width * image.height) > MOST_PIXELS:
             raise Image.DecompressionBombError(f"it has {pixels} pixels")
+        tiff.refuse_planes(image)
         image.load()
         return to_rgb(image, white)
 
@@ -257,10 +258,10 @@ def _gone(path: Path) -> Path:
 
 def to_rgb(image: Image.Image, white: White | None = None) -> Image.Image:
     """Any picture as 8-bit RGB, turned as its EXIF tag says, transparency laid on white."""
-    inverted = is_inverted(image)
+    inverted, unsigned = is_inverted(image), tiff.is_unsigned(image)
     image = _upright(image)
     if (place := wide(image.mode)) is not None:
-        values, hole = np.asarray(image), image.info.get("transparency")
+        values, hole = tiff.numbers(image, unsigned), image.info.get("transparency")
         top = white[place] if white else None
         if top is None:
             top = level_of(brightest(values), WHITE[place])

@@ -16,6 +16,7 @@ from annotated_types import Gt
 from PIL import Image
 from PIL import __version__ as pillow
 
+from regraft.data import tiff
 from regraft.data.formats import DICOM_SUFFIXES, PILLOWS, suffix
 from regraft.data.transforms import (
     BRIGHTEST,
@@ -41,7 +42,7 @@ _BITS, _MAX, _SMAX = 258, 281, 341
 _EIGHT_BITS = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif"}
 _EIGHT_BITS |= DICOM_SUFFIXES  # which have a window
 _PIXELS = 2**22  # of an image that are looked at
-_known = Facts[str](f"range of numbers below {BRIGHTEST}, Pillow {pillow}")
+_known = Facts[str](f"range of numbers, unsigned ones, below {BRIGHTEST}, Pillow {pillow}")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _range(path: Path) -> str:
             if kind is None or image.width * image.height > MOST_PIXELS:
                 return ""
             said = _said(getattr(image, "tag_v2", {}))
-            values = np.asarray(image)
+            values = tiff.numbers(image, tiff.is_unsigned(image))
             step = math.ceil(math.sqrt(values.size / _PIXELS))
             values = values[::step, ::step]
     except Exception:  # decoders raise whatever they trip over

@@ -9,7 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 from regraft.data.folders import image_folder
 from regraft.data.images import Images
-from regraft.data.transforms import InputConfig, read_image
+from regraft.data.transforms import InputConfig, UnreadableImageError, read_image
 from regraft.data.white import MOST, UNSEEN, Whites, measured
 
 INPUT = InputConfig((8, 8), (0.5,) * 3, (0.25,) * 3, "bilinear", 1.0)
@@ -238,3 +238,50 @@ def test_a_file_that_changed_is_measured_again(tmp_path):
 def test_a_white_that_cannot_be_is_an_error(white):
     with pytest.raises(ValueError, match="white"):
         replace(INPUT, white=white)
+
+
+def tiff(path, values, *, planes=1):
+    """A TIFF as its standard has it, of kinds that Pillow does not write."""
+    height, width, *rest = values.shape
+    channels = rest[0] if rest else 1
+    data = (values.transpose(2, 0, 1) if planes == 2 else values).tobytes()
+    strips = channels if planes == 2 else 1
+    begin = 8 + 2 + 11 * 12 + 4
+    over = b""
+
+    def entry(tag, kind, numbers):
+        nonlocal over
+        packed = struct.pack(f"<{len(numbers)}{'HI'[kind == 4]}", *numbers)
+        if len(packed) > 4:
+            packed, over = struct.pack("<I", begin + len(over)), over + packed
+        return struct.pack("<HHI", tag, kind, len(numbers)) + packed.ljust(4, b"\0")
+
+    each = len(data) // strips
+    start = begin + (2 * 2 * channels if channels > 2 else 0) + (8 * strips if strips > 1 else 0)
+    table = [(256, 3, [width]), (257, 3, [height]), (258, 3, [8 * values.itemsize] * channels)]
+    table += [(259, 3, [1]), (262, 3, [2 if channels == 3 else 1])]
+    table += [(273, 4, [start + each * n for n in range(strips)]), (277, 3, [channels])]
+    table += [(278, 3, [height]), (279, 4, [each] * strips), (284, 3, [planes])]
+    table += [(339, 3, [1] * channels)]
+    entries = b"".join(entry(*line) for line in table)
+    path.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", 11) + entries + b"\0" * 4 + over + data)
+    return path
+
+
+def test_whole_numbers_without_a_sign_are_not_negative(tmp_path):
+    values = np.linspace(0, 2**32 - 1, 64).astype(np.uint32).reshape(8, 8)
+    path = tiff(tmp_path / "a.tif", values)
+    white = measured([path], "auto")
+    assert not white.odd
+    shown = np.asarray(read_image(path, white.values))[..., 0]
+    assert np.abs(shown - values * (255 / 2**32)).max() < 2
+
+
+def test_planes_of_sixteen_bits_are_refused_and_never_mixed_up(tmp_path):
+    values = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3)).astype(np.uint16)
+    path = tiff(tmp_path / "a.tif", values, planes=2)
+    with pytest.raises(UnreadableImageError, match="3 planes of 16 bits: save it with 8 bits"):
+        read_image(path)
+    eight = (values >> 8).astype(np.uint8)
+    planes = tiff(tmp_path / "b.tif", eight, planes=2)
+    assert np.array_equal(np.asarray(read_image(planes)), eight)
