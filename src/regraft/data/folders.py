@@ -213,6 +213,9 @@ def _split_folders(base: Path) -> dict[str, Path]:
     if "train" not in found:
         odd = next(iter(found.values())).name
         way_out = f"move the class folders into '{base / 'train'}'" if others else "add 'train'"
+        held = _class_names(inside, [odd])
+        if near := [name for name in others if held & _class_names(inside, [name])]:
+            way_out = f"if '{near[0]}' is that, call it 'train'"
         raise RegraftError(f"{base} has a folder '{odd}' but no 'train'; {way_out}")
     if others:
         _refuse_alike([found["train"].name, *_missing(others, found)], inside, base)

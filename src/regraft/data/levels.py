@@ -31,6 +31,13 @@ def examined(folder: Path, images: Mapping[str, Sequence[Path]]) -> list[str]:
     if len({*map(tuple, inside.values())}) > 1:
         raise RegraftError(_data_sets(folder, inside))
     names = some([f"'{name}'" for name in next(iter(inside.values()))])
+    if all(splits.is_filler(name) or name.casefold().startswith("fold") for name in inside):
+        parts_of_it = some([f"'{name}'" for name in inside])
+        raise RegraftError(
+            f"{folder}: {parts_of_it} look like parts of one data set, as each holds {names}; put "
+            f"the images of a class into one folder, or list them with data=manifest; if they are "
+            f"classes, {_NESTED}"
+        )
     meant = "data=manifest with those as labels, if they are the classes"
     return [f"every class folder holds {names}, whose images are taken together; {meant}"]
 

@@ -547,7 +547,7 @@ def test_classes_may_be_called_like_splits(root, names):
 
 def test_a_test_beside_the_same_classes_without_a_train_is_a_question(root):
     put_splits(root, {"Test": 2, "Übung": 5})
-    assert "folder 'Test' but no 'train'; move the class folders into" in one_line(root)
+    assert "folder 'Test' but no 'train'; if 'Übung' is that, call it 'train'" in one_line(root)
 
 
 def test_two_folders_for_one_split_are_a_question_unless_one_has_the_plain_name(root, caplog):
@@ -624,6 +624,25 @@ def test_names_that_differ_in_turkish_case_or_a_hyphen_that_does_not_break_are_a
     for name in (*names, "dog"):
         put(root / name, 4)
     with pytest.raises(RegraftError, match="merge_labels"):
+        load(root)
+
+
+@pytest.mark.parametrize("parts", [("fold_1", "fold_2", "fold_3"), ("part1", "part2")])
+def test_parts_of_a_data_set_are_a_question_and_no_classes(root, parts):
+    for part in parts:
+        put(root / part / "cat", 4)
+        put(root / part / "dog", 4)
+    with pytest.raises(RegraftError, match="look like parts of one data set"):
+        load(root)
+    assert load(root, nested=True).classes == tuple(sorted(parts))
+
+
+@pytest.mark.parametrize("name", ["traning", "train_aug", "tr", "entrenamiento"])
+def test_what_may_be_the_train_that_is_missing_is_named(root, name):
+    for split in (name, "test"):
+        put(root / split / "cat", 4)
+        put(root / split / "dog", 4)
+    with pytest.raises(RegraftError, match=f"no 'train'; if '{name}' is that, call it 'train'"):
         load(root)
 
 
