@@ -6,6 +6,7 @@ from typing import Any
 import timm
 import torch
 from timm.data import resolve_model_data_config
+from timm.models import get_deprecated_models
 from torch import nn
 
 import regraft.embedded  # noqa: F401, registers fractal_resnet with timm
@@ -28,6 +29,10 @@ def create(name: str, size: int | None, *, num_classes: int = 0, **options: Any)
             raise RegraftError(f"backbone.name={name}: give timm's own name, {short}")
         hint = did_you_mean(architecture, timm.list_models())
         raise RegraftError(f"backbone.name={name}: timm has no such model{hint}")
+    if architecture in (renamed := get_deprecated_models()):  # of which timm knows no size
+        now = renamed[architecture]
+        hint = f"timm has renamed it: give {now}" if now else "timm has removed it"
+        raise RegraftError(f"backbone.name={name}: {hint}")
     try:
         timm.get_pretrained_cfg(name, allow_unregistered=True)
     except RuntimeError as error:

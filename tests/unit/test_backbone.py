@@ -308,6 +308,21 @@ def test_an_unknown_tag_is_one_line(name, match):
         Backbone(name=name)
 
 
+@pytest.mark.parametrize(
+    ("old", "now"),
+    [
+        ("vit_base_patch16_224_in21k", "vit_base_patch16_224.augreg_in21k"),
+        ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k"),
+    ],
+)
+def test_a_name_that_timm_has_replaced_is_one_line(old, now):
+    """Of an old name timm knows no size: a ViT was built for images of 224 pixels, and refused."""
+    with pytest.raises(
+        RegraftError, match=f"^backbone.name={old}: timm has renamed it: give {now}$"
+    ):
+        Backbone(name=old, size=32)
+
+
 def test_weights_that_name_an_input_that_cannot_be_are_one_line(monkeypatch):
     def resolved(net):
         return resolve_model_data_config(net) | {"std": (0.0,) * 3}
