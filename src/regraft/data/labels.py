@@ -40,12 +40,13 @@ def as_text(value: object) -> str:
 def whole_numbers(labels: Sequence[str]) -> list[str]:
     """The same labels; those of a column of floats that are all whole without their ".0".
 
-    >>> whole_numbers(["1.0", "0.0", "", "2"]), whole_numbers(["1.0", "0.5"])
+    >>> whole_numbers(["1.0", "-0.0", "", "2"]), whole_numbers(["1.0", "0.5"])
     (['1', '0', '', '2'], ['1.0', '0.5'])
     """
     found = [_WHOLE.fullmatch(label) for label in labels]
     if all(match or not label for match, label in zip(found, labels, strict=True)):
-        return [match[1] if match else "" for match in found]
+        whole = (match[1] if match else "" for match in found)
+        return ["0" if label == "-0" else label for label in whole]
     return list(labels)
 
 

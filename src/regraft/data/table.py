@@ -64,7 +64,7 @@ def read(file: Path, columns: Columns, encoding: str | None = None) -> tuple[Col
     if first is None:
         raise RegraftError(f"{file} has no rows")
     columns = _found(columns, first, file)
-    rows = list(_rows(columns, chain([first], table)))
+    rows = list(_rows(columns, chain([first], table), file))
     labels = whole_numbers([row.label for row in rows])
     rows = [replace(row, label=label) for row, label in zip(rows, labels, strict=True)]
     return columns, rows
@@ -131,8 +131,14 @@ def _in_its_letters(name: str, there: Collection[str]) -> str:
     return near[0] if len(near) == 1 else name
 
 
-def _rows(columns: Columns, table: Iterable[dict[str, Any]]) -> Iterator[Row]:
+def _rows(columns: Columns, table: Iterable[dict[str, Any]], file: Path) -> Iterator[Row]:
     for number, record in enumerate(table, start=1):
+        for key, name in vars(columns).items():
+            if name and isinstance(record.get(name), list | dict):
+                raise RegraftError(
+                    f"{file}, row {number}: the {key} is {record[name]!r:.80}, no single value; "
+                    f"give a column with one for each image: data.{key}_column=<column>"
+                )
         text = {key: as_text(record.get(name)) for key, name in vars(columns).items() if name}
         if not (text["path"] or text["label"] or any(map(as_text, record.values()))):
             continue  # as spreadsheets leave them below the last one

@@ -631,3 +631,15 @@ def test_a_pipe_in_a_table_is_left_out_and_not_waited_for(table, tmp_path):
     path = table([*TWENTY, ("pipe.png", "cat")], skip=["pipe.png"])
     os.mkfifo(tmp_path / "pipe.png")
     assert [s.reason for s in load(path, on_error="skip").skipped] == ["it is no file"]
+
+
+@pytest.mark.parametrize("label", [["cat"], [], {"name": "cat"}])
+def test_a_list_of_labels_is_no_class(table, tmp_path, label):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table(TWENTY)
+    columns = {"path": [path for path, _ in TWENTY], "label": [label] * len(TWENTY)}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    message = one_line(tmp_path / "t.parquet")
+    assert f"row 1: the label is {label!r}, no single value" in message
