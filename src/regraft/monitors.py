@@ -50,7 +50,7 @@ def _refuse(key: str, watched: str, mode: Any) -> None:
     if right is None:
         hint = did_you_mean(watched, LOGGED)
         there = ", ".join(LOGGED)
-        raise RegraftError(f"{key}.monitor={watched}: no such metric is logged, but {there}{hint}")
+        raise RegraftError(f"{key}.monitor={watched}: no such metric; there are {there}{hint}")
     if mode in ("min", "max") and mode != right:
         raise RegraftError(
             f"{key}.monitor={watched} with mode={mode} would choose the worst epoch; add "

@@ -92,7 +92,7 @@ def test_lightnings_own_logger_to_wandb_which_never_ends_its_run_is_refused():
 @pytest.mark.parametrize(
     ("watched", "mode", "said"),
     [
-        ("val/f1", "max", "no such metric is logged, but .*did you mean 'val/macro_f1'"),
+        ("val/f1", "max", "no such metric; there are .*did you mean 'val/macro_f1'"),
         ("val/loss", "max", "would choose the worst epoch; add callbacks.checkpoint.mode=min"),
     ],
 )

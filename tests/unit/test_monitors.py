@@ -28,7 +28,7 @@ def test_every_metric_that_is_logged_can_be_watched_and_only_for_the_better(watc
         ("val_loss", "did you mean 'val/loss'?"),
         ("macro_f1", "did you mean 'val/macro_f1'?"),
         ("acc", "did you mean 'val/acc'?"),
-        ("x", "no such metric is logged, but train/loss, train/acc, val/loss, val/acc"),
+        ("x", "no such metric; there are train/loss, train/acc, val/loss, val/acc"),
     ],
 )
 def test_a_metric_that_is_not_logged_is_one_line_with_the_nearest(watched, hint):
@@ -48,7 +48,7 @@ def test_a_callback_of_others_may_log_what_is_watched():
 
     callbacks = [("theirs", Theirs()), ("checkpoint", ModelCheckpoint(monitor="val/f2"))]
     monitors.refuse(callbacks)
-    with pytest.raises(RegraftError, match="no such metric is logged"):
+    with pytest.raises(RegraftError, match="no such metric; there are"):
         monitors.refuse(callbacks[1:])
     wrong = ModelCheckpoint(monitor="val/acc", mode="min")
     with pytest.raises(RegraftError, match="would choose the worst epoch"):

@@ -91,7 +91,7 @@ def not_read(source: Source) -> list[Finding]:
     """Files in class folders that are no images to us; and, apart, what nobody takes for one."""
     findings = []
     if source.left_out:
-        fix = "install what reads them (regraft[heic], regraft[dicom]), or convert or delete them"
+        fix = "install what is named (extras: heic, dicom), or convert or delete them"
         findings.append(yellow("files left out", some(source.left_out), fix))
     if source.litter:
         findings.append(green("beside images", f"not looked into: {source.litter}"))

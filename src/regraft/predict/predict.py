@@ -127,7 +127,7 @@ def _predict(
         left_out = shown(files.skipped_beside(out))
         _say(console, f"warning: {several} cannot be read and left out: {left_out}")
     if kinds := worded(count.left_out):
-        _say(console, f"warning: no images to read: {kinds}")
+        _say(console, f"warning: left out, as no image that can be read here: {kinds}")
     _say(console, _summary(count, time.perf_counter() - started, calibration, out))
 
 

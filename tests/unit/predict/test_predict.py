@@ -179,7 +179,7 @@ def test_files_that_are_no_images_to_us_are_counted_by_suffix_and_listed(model, 
         {"image": "new/b.MP4", "reason": "left out: .mp4"},
         {"image": "new/c.pdf", "reason": "left out: .pdf (PDF)"},
     ]
-    assert "warning: no images to read: 2 .mp4, 1 .pdf (PDF)" in err
+    assert "warning: left out, as no image that can be read here: 2 .mp4, 1 .pdf (PDF)" in err
     for path in (here / "new").iterdir():
         if path.suffix not in (".mp4", ".txt"):
             path.unlink()
