@@ -21,6 +21,17 @@ def create(name: str, size: int | None, *, num_classes: int = 0, **options: Any)
 
     Raises RegraftError for an unknown name, and for one that cannot be built.
     """
+    refuse_unknown(name)
+    try:
+        return _built(name, size, num_classes=num_classes, **options)
+    except Exception as error:  # timm raises whatever the model's constructor raises
+        if size and (sizes := sizes_that_run(name, size)):
+            raise refused_size(name, (size, size), sizes) from error
+        raise RegraftError(f"backbone.name={name}: timm cannot build it: {error}") from error
+
+
+def refuse_unknown(name: str) -> None:
+    """Raises RegraftError for a name that timm does not have, with the nearest that it has."""
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         architecture = architecture.rpartition("/")[2]  # as in hf-hub:timm/<name>
@@ -42,12 +53,6 @@ def create(name: str, size: int | None, *, num_classes: int = 0, **options: Any)
         raise RegraftError(
             f"backbone.name={name}: {architecture} has no such tag{hint}{there}"
         ) from error
-    try:
-        return _built(name, size, num_classes=num_classes, **options)
-    except Exception as error:  # timm raises whatever the model's constructor raises
-        if size and (sizes := sizes_that_run(name, size)):
-            raise refused_size(name, (size, size), sizes) from error
-        raise RegraftError(f"backbone.name={name}: timm cannot build it: {error}") from error
 
 
 def _built(name: str, size: int | None, **options: Any) -> nn.Module:

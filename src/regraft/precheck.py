@@ -3,7 +3,7 @@
 A job checks its own config once more, as it may be started by other programs than this one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,21 @@ from regraft.config import check
 from regraft.errors import RegraftError
 from regraft.provenance import options_of, words_of
 
+Check = Callable[[DictConfig], None]  # of a job's config; raises RegraftError
 
-def check_job(cfg: DictConfig) -> None:
-    """Check a composed job, `cfg` with Hydra's own part. Raises RegraftError, as it would."""
+
+def check_job(cfg: DictConfig, *more: Check) -> None:
+    """Check a composed job, `cfg` with Hydra's own part, and so do `more` afterwards.
+
+    Raises RegraftError, as the job would.
+    """
     with as_job(cfg, str(OmegaConf.select(cfg, "hydra.run.dir"))) as task:
-        _check(task)
+        _check(task, more)
 
 
-def check_jobs(cfg: DictConfig, loader: ConfigLoader, jobs: Iterable[Sequence[str]]) -> None:
+def check_jobs(
+    cfg: DictConfig, loader: ConfigLoader, jobs: Iterable[Sequence[str]], *more: Check
+) -> None:
     """Check jobs of a sweep, given by their words; `cfg` is the sweep's, with Hydra's own part.
 
     Raises RegraftError for the first that is wrong, whichever its number.
@@ -34,7 +41,7 @@ def check_jobs(cfg: DictConfig, loader: ConfigLoader, jobs: Iterable[Sequence[st
     for number, words in enumerate(jobs):
         job = loader.load_sweep_config(cfg, list(words))
         with as_job(job, f"{cfg.hydra.sweep.dir}/{number}", number) as task:
-            _check(task)
+            _check(task, more)
 
 
 def check_folders(cfg: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]]) -> None:
@@ -64,10 +71,12 @@ def of_another(name: str, number: int, other: str) -> RegraftError:
     )
 
 
-def _check(task: DictConfig) -> None:
+def _check(task: DictConfig, more: Sequence[Check]) -> None:
     try:
         refuse_contradictions(task)
         check(task)
+        for one in more:
+            one(task)
     except Exception as error:  # explained here, where it is known who has set what
         raise RegraftError(explain(error)) from error
 

@@ -42,13 +42,14 @@ class SweepProgress(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        precheck.check_job(config)
+        precheck.check_job(config, *_of_this_machine(config.hydra))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         refuse_nothing(config)
         plan = plan_of(config)
         loader = GlobalHydra.instance().config_loader()
-        precheck.check_jobs(config, loader, to_check(config, plan))
+        here = _of_this_machine(config.hydra)
+        precheck.check_jobs(config, loader, to_check(config, plan), *here)
         if 1 < len(plan["overrides"] or ()) <= MOST_CHECKED:
             precheck.check_folders(config, loader, plan["overrides"])
         folder = Path(config.hydra.sweep.dir)
@@ -145,6 +146,28 @@ def planned(config: DictConfig) -> list[list[str]] | None:
     if config.hydra.sweeper._target_.rpartition(".")[2] != "BasicSweeper":
         return None
     return finalists.jobs_of(_overrides(config))
+
+
+def _of_this_machine(hydra: Any) -> list[precheck.Check]:
+    """What else is checked of jobs that run here, in the folder where the words were typed."""
+    here = hydra.mode == RunMode.RUN or kind(hydra) in ("basic", "joblib")
+    return [refuse_absent] if here and not hydra.job.chdir else []
+
+
+def refuse_absent(task: DictConfig) -> None:
+    """Raises RegraftError for images or a network that are not there.
+
+    A job says it too, but in a folder of its own, and after others have been trained.
+    """
+    from regraft.architecture import refuse_unknown  # imports torch, as a job does
+    from regraft.data import folders, manifest
+
+    if task.data._target_ == "regraft.data.folders.image_folder":
+        folders.existing(str(task.data.root))
+    if task.data._target_ == "regraft.data.manifest.manifest":
+        manifest.existing(str(task.data.path), task.data.root)
+    if task.backbone._target_ == "regraft.backbone.Backbone":
+        refuse_unknown(task.backbone.name)
 
 
 def to_check(config: DictConfig, plan: dict[str, Any]) -> Iterable[list[str]]:

@@ -29,6 +29,9 @@ JOB = {
     "+trainer.min_epochs=9 trainer.max_epochs=3": "trainer.min_epochs=9: more than trainer.max_epo",
     "+trainer.min_steps=9 +trainer.max_steps=3": "trainer.min_steps=9: more than trainer.max_steps",
     "optimizer=SGD": "optimizer=SGD: no such option; did you mean 'sgd'?",
+    "data=image_folder data.root=nowhere": "data.root=nowhere: there is no folder 'nowhere'",
+    "data=manifest data.path=no.csv": "data.path=no.csv: there is no such file",
+    "backbone=timm backbone.name=resnet81": "backbone.name=resnet81: timm has no such model",
     "head._target_=os.system": "head._target_=os.system: not from a trusted module",
 }
 SWEEP = {
@@ -39,6 +42,8 @@ SWEEP = {
     "seed=range(0,3) head.dropout=2": f"head.dropout=2: {DROPOUT}",
     "seed=[0,1]": "seed=[0, 1]: must be an integer (on the command line)",
     "seed=0,1 optimizer=adamw,sgd head.dropout=0.1,2": f"head.dropout=2: {DROPOUT}",
+    "backbone=timm backbone.name=test_vit,test_vet": "backbone.name=test_vet: timm has no such",
+    "data=image_folder data.root=.,nowhere": "data.root=nowhere: there is no folder 'nowhere'",
     "strategy=finetune,scrach": "strategy=scrach: no such option; did you mean 'scratch'?",
     "strategy=glob(f*) head.dropout=2": f"head.dropout=2: {DROPOUT}",
     "head=linear,mlp head.hidden=8": "head.hidden: no such key in what is chosen",

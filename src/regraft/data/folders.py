@@ -64,7 +64,7 @@ def image_folder(
     Raises RegraftError for a folder that is not one of these, naming the folder or the class, for
     a class without readable images, and unless `follow_links` for a link that leads out of it.
     """
-    base = _existing(root)
+    base = existing(root)
     division = subset.Division(
         val_fraction=val_fraction,
         test_fraction=test_fraction,
@@ -142,7 +142,7 @@ class PassedOver:
 
 def passed_over(root: str) -> PassedOver:
     """What `image_folder` leaves out of this folder without a word, or with a warning."""
-    base = _existing(root)
+    base = existing(root)
     read = _split_folders(base).values()
     outer = {base / path.relative_to(base).parts[0] for path in read if path != base}
     beside = [p for p in _entries(base) if outer and p.is_dir() and p not in outer]
@@ -180,7 +180,8 @@ class _Layout:
         return f", but {kinds}" if kinds else ""
 
 
-def _existing(root: str) -> Path:
+def existing(root: str) -> Path:
+    """The folder of class folders; raises RegraftError if there is none."""
     if not root.strip():
         raise RegraftError("data.root is empty; give the folder of class folders")
     base = Path(root).expanduser()

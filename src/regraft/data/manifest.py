@@ -78,19 +78,7 @@ def manifest(
     a split. Labels that look alike are one class if `merge_labels`, several if it is False. Raises
     RegraftError, naming the row or the column, for a table that is wrong.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        if file.is_dir():
-            raise RegraftError(
-                f"data.path={path} is a folder; give a table of images, or "
-                f"data=image_folder data.root={path}"
-            )
-        beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
-        hint = did_you_mean(file.name, beside) or "; give a CSV or Parquet file"
-        raise RegraftError(f"data.path={path}: there is no such file{hint}")
-    base = Path(root).expanduser() if root else file.parent
-    if not base.is_dir():
-        raise RegraftError(f"data.root={root}: there is no such folder")
+    file, base = existing(path, root)
     columns = Columns(path_column, label_column, split_column, group_column)
     stat = file.stat()
     state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
@@ -106,6 +94,24 @@ def manifest(
     whole = _manifest(file, base, columns, division, rules, state)
     whole = whole.scaled(white)
     return whole.few(seed, per_class=per_class, fraction=fraction)
+
+
+def existing(path: str, root: str | None) -> tuple[Path, Path]:
+    """The table, and the folder in which its paths begin; RegraftError if there is none."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        if file.is_dir():
+            raise RegraftError(
+                f"data.path={path} is a folder; give a table of images, or "
+                f"data=image_folder data.root={path}"
+            )
+        beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        hint = did_you_mean(file.name, beside) or "; give a CSV or Parquet file"
+        raise RegraftError(f"data.path={path}: there is no such file{hint}")
+    base = Path(root).expanduser() if root else file.parent
+    if not base.is_dir():
+        raise RegraftError(f"data.root={root}: there is no such folder")
+    return file, base
 
 
 class _Rules(NamedTuple):
