@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from regraft.data.transforms import InputConfig
@@ -126,7 +126,7 @@ def show_result(console: Console, record: Record) -> None:
         lines["W&B"] = "offline; upload with make sync" if offline else str(record.run.url)
         if not offline and "problem" in result["wandb"]:
             lines["W&B"] += f" (incomplete; upload with wandb sync {folder}/wandb/run-*)"
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid("", Column(overflow="fold"), padding=(0, 2))  # a path's end is not cut off
     for name, text in lines.items():
         table.add_row(Text(name, "bold"), Text(printable(text)))
     console.print(table, highlight=False, soft_wrap=True)

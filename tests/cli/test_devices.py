@@ -30,6 +30,7 @@ def test_one_process_records_and_the_other_is_silent(job):
             "metrics.csv",
             "mistakes.json",
             "plan.txt",
+            "logits.safetensors",
             "predictions.csv",
             "reliability.png",
             "result.json",

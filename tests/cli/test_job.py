@@ -18,7 +18,7 @@ def test_a_job_shows_its_plan_and_summary_and_keeps_what_weights_and_biases_is_t
     assert done.returncode == 0, done.stderr
     [run] = tmp_path.glob("outputs/runs/*/*")
     for text in ("stage4", "keep", "accuracy", "cost", str(run.name), "make sync"):
-        assert text in done.stdout, text
+        assert text in done.stdout or text in "".join(done.stdout.split()), text  # long paths wrap
     assert "Traceback" not in done.stderr
     assert "stage4" in (run / "plan.txt").read_text()
 

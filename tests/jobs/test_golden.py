@@ -15,6 +15,7 @@ def test_the_losses_are_those_that_were_committed(name, finished_run):
         pytest.fail(golden.advice({name: was}, {name: now}), pytrace=False)
 
 
+@pytest.mark.usefixtures("untaken_signals")  # as of a suite in the background of a shell
 def test_a_job_that_was_resumed_at_step_five_has_the_losses_of_one_that_was_not(finished_run):
     whole = finished_run(*golden.JOBS["finetune"]).witness["losses"]
     now, was = golden.resumed_losses(), golden.known()[golden.RESUMED]

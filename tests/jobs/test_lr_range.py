@@ -49,7 +49,10 @@ def test_nothing_is_left_but_the_rate(words, tmp_path, monkeypatch):
         assert (found / name).read_bytes() == (typed / name).read_bytes(), name
     for name in ("best.ckpt", "last.ckpt"):
         a, b = (torch.load(f / "checkpoints" / name, weights_only=True) for f in (found, typed))
-        for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        parts = ("state_dict", "global_step")
+        if name == "last.ckpt":  # best.ckpt holds weights only
+            parts += ("optimizer_states", "lr_schedulers")
+        for part in parts:
             assert alike(a[part], b[part]), (name, part)
         assert alike(a.get("resume", {}).get("streams"), b.get("resume", {}).get("streams"))
 

@@ -29,7 +29,7 @@ def test_a_job_keeps_its_mistakes_with_their_images(finished_run):
 
 
 def test_a_job_whose_images_have_gone_meanwhile_keeps_its_result(tmp_path, monkeypatch, caplog):
-    def gone(images, index):
+    def gone(*_):
         raise UnreadableImageError("a.png: no such file")
 
     monkeypatch.setattr(outputs, "_pixels", gone)

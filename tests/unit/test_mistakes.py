@@ -63,7 +63,9 @@ def test_each_mistake_is_decoded_once_and_wandb_gets_the_rest_without_them(
     monkeypatch.setattr(pictures, "draw", lambda *_: None)
     test, logged = Decoder(gone), {}
     names = {"val": ["v0", "v1"], "test": ["t0", "t1"]}
-    images = SimpleNamespace(classes=("a", "b"), names=names, datasets={"test": test})
+    images = SimpleNamespace(
+        classes=("a", "b"), names=names, datasets={"test": test}, judged=("val", "test")
+    )
     record = SimpleNamespace(
         job=SimpleNamespace(folder=tmp_path, sweep=None),
         result={"id": "a", "plan": [{"stage": "stem"}]},
@@ -82,7 +84,10 @@ def test_kept_are_those_that_the_model_was_most_sure_of_and_wrong_about(tmp_path
     sure = torch.rand(60, generator=torch.Generator().manual_seed(0)) / 2 + 0.5
     split = torch.stack([sure, 1 - sure], 1).log(), torch.arange(60) % 2
     names = {name: [f"{name}{number}" for number in range(60)] for name in ("val", "test")}
-    images = SimpleNamespace(classes=("a", "b"), names=names, datasets={"test": Decoder(False)})
+    datasets = {"test": Decoder(False)}
+    images = SimpleNamespace(
+        classes=("a", "b"), names=names, datasets=datasets, judged=("val", "test")
+    )
     job = SimpleNamespace(folder=tmp_path, sweep=None)
     record = SimpleNamespace(job=job, result={"id": "a"}, tell=lambda something: None)
     outputs.write(record, images, {"val": split, "test": split}, Calibration(1.0))

@@ -76,6 +76,12 @@ def test_in_a_sweep_a_result_begins_with_its_job(sweep, first, tmp_path, console
     assert "4.0 s without the program's start, of which training 3.0 s" in text
 
 
+def test_the_folder_of_a_run_is_said_whole_however_long_it_is(tmp_path, console):
+    folder = tmp_path / ("x" * 120)
+    show_result(console, record(folder))
+    assert str(folder) in "".join(console.file.getvalue().split())
+
+
 def test_the_calibration_is_told_and_the_threshold_if_there_is_one(tmp_path, console):
     show_result(console, record(tmp_path / "7"))
     said = "calibration error 0.050, 0.100 without the temperature 1.25 of 1,234 validation images"
