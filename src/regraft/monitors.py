@@ -24,38 +24,41 @@ def refuse(callbacks: Iterable[tuple[str, Any]]) -> None:
 
     A callback has a `monitor` and a `mode`, or none; another library's may log what it watches.
     """
-    named = [*callbacks]
-    others = any(not type(one).__module__.startswith(OURS) for _, one in named)
-    for name, one in named:
-        watched, mode = getattr(one, "monitor", None), getattr(one, "mode", None)
-        if isinstance(watched, str) and (watched in LOGGED or not others):
-            _refuse(f"callbacks.{name}", watched, mode)
+    built = [
+        (name, type(one).__module__, getattr(one, "monitor", None), getattr(one, "mode", None))
+        for name, one in callbacks
+    ]
+    for problem in _problems(built):
+        raise problem
 
 
 def problems(callbacks: dict[str, Any]) -> Iterator[RegraftError]:
     """The same of the settings of callbacks, before anything is built or written."""
-    nodes = {name: node for name, node in callbacks.items() if isinstance(node, dict)}
-    others = any(not str(node.get("_target_")).startswith(OURS) for node in nodes.values())
-    for name, node in nodes.items():
-        watched = node.get("monitor")
-        if isinstance(watched, str) and (watched in LOGGED or not others):
-            try:
-                _refuse(f"callbacks.{name}", watched, node.get("mode"))
-            except RegraftError as error:
-                yield error
+    return _problems(
+        [
+            (name, str(node.get("_target_")), node.get("monitor"), node.get("mode"))
+            for name, node in callbacks.items()
+            if isinstance(node, dict)
+        ]
+    )
 
 
-def _refuse(key: str, watched: str, mode: Any) -> None:
-    right = LOGGED.get(watched)
-    if right is None:
-        hint = did_you_mean(watched, LOGGED)
-        there = ", ".join(LOGGED)
-        raise RegraftError(f"{key}.monitor={watched}: no such metric; there are {there}{hint}")
-    if mode in ("min", "max") and mode != right:
-        raise RegraftError(
-            f"{key}.monitor={watched} with mode={mode} would choose the worst epoch; add "
-            f"{key}.mode={right}"
-        )
+def _problems(callbacks: list[tuple[str, str, Any, Any]]) -> Iterator[RegraftError]:
+    """Of each its key, where it comes from, its monitor and its mode."""
+    others = any(not origin.startswith(OURS) for _, origin, _, _ in callbacks)
+    for name, _, watched, mode in callbacks:
+        if not isinstance(watched, str):
+            continue
+        key, right = f"callbacks.{name}", LOGGED.get(watched)
+        if right is None and not others:
+            hint = did_you_mean(watched, LOGGED)
+            there = ", ".join(LOGGED)
+            yield RegraftError(f"{key}.monitor={watched}: no such metric; there are {there}{hint}")
+        elif right and mode in ("min", "max") and mode != right:
+            yield RegraftError(
+                f"{key}.monitor={watched} with mode={mode} would choose the worst epoch; add "
+                f"{key}.mode={right}"
+            )
 
 
 def at_training_end(watched: Any) -> bool:

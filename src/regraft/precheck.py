@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
@@ -19,6 +18,7 @@ from regraft.config import check
 from regraft.errors import RegraftError
 from regraft.provenance import options_of, words_of
 
+Compose = Callable[[tuple[str, ...]], DictConfig]  # of a job's words, with Hydra's own part
 Check = Callable[[DictConfig], None]  # of a job's config; raises RegraftError
 
 
@@ -32,25 +32,25 @@ def check_job(cfg: DictConfig, *more: Check) -> None:
 
 
 def check_jobs(
-    cfg: DictConfig, loader: ConfigLoader, jobs: Iterable[Sequence[str]], *more: Check
+    cfg: DictConfig, compose: Compose, jobs: Iterable[Sequence[str]], *more: Check
 ) -> None:
     """Check jobs of a sweep, given by their words; `cfg` is the sweep's, with Hydra's own part.
 
     Raises RegraftError for the first that is wrong, whichever its number.
     """
     for number, words in enumerate(jobs):
-        job = loader.load_sweep_config(cfg, list(words))
+        job = compose(tuple(words))
         with as_job(job, f"{cfg.hydra.sweep.dir}/{number}", number) as task:
             _check(task, more)
 
 
-def check_folders(cfg: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]]) -> None:
+def check_folders(cfg: DictConfig, compose: Compose, jobs: Sequence[Sequence[str]]) -> None:
     """Check that each job of a sweep, given by its words, has a folder (hydra.sweep.subdir) of its
     own, and none that another one's number leads to. Raises RegraftError."""
     top = Path(str(cfg.hydra.sweep.dir)).absolute()
     taken = {(top / str(number)).resolve(): number for number in range(len(jobs))}
     for number, words in enumerate(jobs):
-        job = loader.load_sweep_config(cfg, list(words))
+        job = compose(tuple(words))
         with as_job(job, str(top / str(number)), number):
             name = str(job.hydra.sweep.subdir)
         own = (top / name).resolve()
